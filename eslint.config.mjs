@@ -1,0 +1,45 @@
+import tseslint from 'typescript-eslint';
+
+const ban = (selector, message) => ({ selector, message });
+
+export default tseslint.config(
+  { ignores: ['dist', 'coverage', '*.mjs', '*.cjs'] },
+  ...tseslint.configs.strictTypeChecked,
+  ...tseslint.configs.stylisticTypeChecked,
+  {
+    languageOptions: {
+      parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname },
+    },
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+    rules: {
+      'no-console': 'error',
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/explicit-module-boundary-types': 'error',
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      'no-restricted-syntax': [
+        'error',
+        ban('ExportDefaultDeclaration', 'Use a named export: one name per thing, everywhere.'),
+        ban('ExportAllDeclaration', 'List the exports: index.ts is the public surface.'),
+        ban('MemberExpression[object.name="process"][property.name="env"]', 'Read src/config.ts.'),
+        ban(
+          'CallExpression[callee.property.name="includes"] > MemberExpression > MemberExpression[property.name="message"]',
+          'Branch on error.code, not on its text.',
+        ),
+      ],
+    },
+  },
+  {
+    files: ['test/**'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        ban(
+          'CallExpression[callee.object.name="jest"][callee.property.name="mock"]',
+          'Pass a fake dependency; do not mock modules.',
+        ),
+      ],
+    },
+  },
+  { files: ['src/config.ts'], rules: { 'no-restricted-syntax': 'off' } },
+);

@@ -1,0 +1,42 @@
+/**
+ * Every error code the system can answer with, in one place: grep a code from a log line or an HTTP
+ * body and land here. Classes live next to the code that throws them; HTTP statuses live in
+ * server/problem.ts, because the same error also reaches workers and the CLI, which have no status.
+ */
+export const ERROR_CODES = [
+  'assistant_exists',
+  'assistant_not_found',
+  'config_invalid',
+  'cursor_invalid',
+  'event_invalid',
+  'graph_invalid',
+  'graph_not_found',
+  'input_invalid',
+  'log_fenced',
+  'log_unavailable',
+  'migration_failed',
+  'postgres_unavailable',
+  'redis_misconfigured',
+  'run_cancelled',
+  'run_not_found',
+  'run_timeout',
+  'storage_full',
+  'term_fenced',
+  'thread_busy',
+  'thread_exists',
+  'thread_not_found',
+] as const;
+export type ErrorCode = (typeof ERROR_CODES)[number];
+
+/**
+ * An expected failure. `message` never repeats `cause.message`: the logger prints the whole chain.
+ * Anything thrown that is not an AppError is a bug and is answered with 500 `internal`.
+ */
+export abstract class AppError extends Error {
+  abstract readonly code: ErrorCode;
+  /** True when the same call may succeed later without any change by the caller. */
+  readonly retryable: boolean = false;
+  override get name(): string {
+    return this.constructor.name;
+  }
+}

@@ -1,0 +1,78 @@
+/** Connections to Postgres. The only file, with listen.ts, that imports the driver. */
+import pg from 'pg';
+
+export type Pool = pg.Pool;
+/** A pool, or one connection of it inside a transaction. */
+export type Db = Pick<pg.Pool, 'query'>;
+
+// Row counts, seqs and terms fit a double by far (2^53); bigint's default of text would leak everywhere.
+pg.types.setTypeParser(pg.types.builtins.INT8, Number);
+
+export interface PoolOptions {
+  url: string;
+  connectionsMax: number;
+  /** Shown in pg_stat_activity. */
+  name: string;
+}
+
+export function createPool(options: PoolOptions, onError: (error: Error) => void): Pool {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.connectionsMax,
+    application_name: options.name,
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+  });
+  // Without a listener an idle connection that breaks would end the process.
+  pool.on('error', onError);
+  return pool;
+}
+
+/** Runs `work` in one transaction; an error rolls it back. */
+export async function transaction<T>(pool: Pool, work: (db: Db) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN');
+    const result = await work(client);
+    await client.query('COMMIT');
+    client.release();
+    return result;
+  } catch (error) {
+    // A connection that cannot roll back is not given back to the pool.
+    const broken = await client.query('ROLLBACK').then(
+      () => false,
+      () => true,
+    );
+    client.release(broken);
+    throw error;
+  }
+}
+
+/** Postgres error code (SQLSTATE) of `error`, if it came from the server. */
+export function sqlState(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.code : undefined;
+}
+
+/** SQLSTATE classes after which the same statement may succeed: connection, resources, shutdown, serialization. */
+const TRANSIENT = /^(08|53|57P0|40)/;
+/** Errors of the socket, and of the driver when a connection ends under a query. */
+const NETWORK = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
+
+/** True when Postgres was away, starting, stopping or overloaded: retrying later is right. */
+export function isTransient(error: unknown): boolean {
+  const state = sqlState(error);
+  if (state !== undefined) return TRANSIENT.test(state);
+  if (!(error instanceof Error)) return false;
+  if ('code' in error && NETWORK.has(String(error.code))) return true;
+  // The driver gives these no code.
+  return /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed)/.test(
+    error.message,
+  );
+}
