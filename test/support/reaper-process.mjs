@@ -1,0 +1,39 @@
+/**
+ * Ends what a test process started, when that process is gone: also by SIGKILL, when nothing of its
+ * own can run any more. It notices by the end of its standard input, whose other end the test process holds.
+ *
+ * Lines: `pid <n> <signal>`, `forget <n>`, `folder <path>`, `forget-folder <path>`.
+ */
+import { rmSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
+
+/** pid of a group's leader → the signal that ends it in good order */
+const groups = new Map();
+const folders = new Set();
+
+/** Time for a server to end in good order before SIGKILL. */
+const END_MS_MAX = 3_000;
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const [verb, subject, signal] = line.split('\t');
+  if (verb === 'pid') groups.set(Number(subject), signal);
+  else if (verb === 'forget') groups.delete(Number(subject));
+  else if (verb === 'folder') folders.add(subject);
+  else if (verb === 'forget-folder') folders.delete(subject);
+}
+for (const [pid, signal] of groups) kill(pid, signal);
+const deadline = Date.now() + END_MS_MAX;
+while ([...groups.keys()].some((pid) => kill(pid, 0)) && Date.now() < deadline) await pause(20);
+for (const pid of groups.keys()) kill(pid, 'SIGKILL');
+for (const folder of folders)
+  rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+
+function kill(pid, signal) {
+  try {
+    process.kill(-pid, signal);
+    return true;
+  } catch {
+    return false;
+  }
+}
