@@ -39,7 +39,7 @@ export function ownerAlive(file: string): boolean {
 }
 
 /** Containers start with the same pids again and again: a living pid alone says nothing. */
-function isPostgres(pid: number): boolean {
+export function isPostgres(pid: number): boolean {
   return /postgres|initdb/.test(commandOf(pid));
 }
 

@@ -28,7 +28,7 @@ import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { freePort } from '../lib/free-port.ts';
 import { postgresBinaries, type Binaries } from './embedded-binaries.ts';
-import { ownerAlive, readPostmaster, type Postmaster } from './embedded-postmaster.ts';
+import { isPostgres, ownerAlive, readPostmaster, type Postmaster } from './embedded-postmaster.ts';
 import {
   EmbeddedPostgresError,
   reachableHome,
@@ -176,9 +176,7 @@ async function launch(
     unix_socket_directories: '',
     timezone: 'UTC',
     log_timezone: 'UTC',
-    ...(options.fsync === false
-      ? { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }
-      : {}),
+    ...(options.fsync === false ? { fsync: 'off', full_page_writes: 'off' } : {}),
     ...options.settings,
   };
   if (existsSync(place.log)) renameSync(place.log, `${place.log}.1`);
@@ -263,9 +261,9 @@ async function stopPostmaster(data: string): Promise<void> {
       return; // gone in between
     }
     const deadline = Date.now() + STOP_MS_MAX;
+    // The pid file goes a moment before the process.
     while (Date.now() < deadline) {
-      const now = readPostmaster(data);
-      if (now === undefined || !now.alive || now.pid !== found.pid) return;
+      if (!isPostgres(found.pid)) return;
       await pause(POLL_MS);
     }
   }

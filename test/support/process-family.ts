@@ -12,7 +12,13 @@ export function familyOf(pid: number): number[] {
 }
 
 export function isAlive(pid: number): boolean {
-  return signal(pid, 0);
+  if (!signal(pid, 0)) return false;
+  try {
+    // Killed, but its parent did not ask for its end yet: dead all the same.
+    return statOf(pid)[0] !== 'Z';
+  } catch {
+    return signal(pid, 0); // no /proc, or gone just now
+  }
 }
 
 /** @returns false when there is no such process */
@@ -33,12 +39,17 @@ function parentOfAll(): Map<number, number> {
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     try {
-      // `pid (name) state ppid …`; the name may hold spaces and brackets.
-      const stat = readFileSync(`/proc/${name}/stat`, 'utf8');
-      parents.set(Number(name), Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]));
+      parents.set(Number(name), Number(statOf(Number(name))[1]));
     } catch {
       // ended in between
     }
   }
   return parents;
+}
+
+/** [state, parent's pid, …]. @throws when there is no such process or no /proc */
+function statOf(pid: number): string[] {
+  // `pid (name) state ppid …`; the name may hold spaces and brackets.
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 }

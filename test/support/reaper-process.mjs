@@ -4,7 +4,8 @@
  *
  * Lines: `pid <n> <signal>`, `forget <n>`, `folder <path>`, `forget-folder <path>`.
  */
-import { rmSync } from 'node:fs';
+import { readFileSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -22,6 +23,9 @@ for await (const line of createInterface({ input: process.stdin })) {
   else if (verb === 'folder') folders.add(subject);
   else if (verb === 'forget-folder') folders.delete(subject);
 }
+// A Postgres in one of the folders may have outlived the process that started it: groups of their own.
+for (const folder of folders)
+  for (const pid of postmastersIn(folder)) if (!groups.has(pid)) groups.set(pid, 'SIGQUIT');
 for (const [pid, signal] of groups) kill(pid, signal);
 const deadline = Date.now() + END_MS_MAX;
 while ([...groups.keys()].some((pid) => kill(pid, 0)) && Date.now() < deadline) await pause(20);
@@ -35,5 +39,16 @@ function kill(pid, signal) {
     return true;
   } catch {
     return false;
+  }
+}
+
+function postmastersIn(folder) {
+  try {
+    return readdirSync(folder, { recursive: true })
+      .filter((path) => path.endsWith('postmaster.pid'))
+      .map((path) => Number(readFileSync(join(folder, path), 'utf8').split('\n')[0]))
+      .filter((pid) => pid > 1);
+  } catch {
+    return []; // gone, or changing under the walk
   }
 }
