@@ -24,6 +24,8 @@ CREATE TABLE threads (
   error        json,
   -- a stateless run's own thread: not listed
   hidden       boolean NOT NULL DEFAULT false,
+  -- runs pending or running; status is busy while there are any
+  active_runs  integer NOT NULL DEFAULT 0,
   created_at   timestamptz NOT NULL DEFAULT now(),
   updated_at   timestamptz NOT NULL DEFAULT now(),
 
