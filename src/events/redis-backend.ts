@@ -10,7 +10,7 @@ import { APPEND_STATUSES } from './backend.ts';
 import type { LogBackend, LogOwner } from './backend.ts';
 
 /** Logs untouched for this long leave Redis; Postgres has them, or their writer sends them again. */
-const LOG_TTL_MS = 24 * 3_600_000;
+export const LOG_TTL_MS = 24 * 3_600_000;
 
 export interface RedisLogDeps {
   readonly redis: Redis;

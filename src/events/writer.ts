@@ -46,7 +46,7 @@ export interface LogWriterDeps {
   readonly redis: LogBackend | undefined;
   readonly direct: LogBackend;
   onFenced(): void;
-  /** Redis knows of a cancel request for this run. */
+  /** Redis has a note that this run should be cancelled: look whether it is true. */
   onCancelled(): void;
   /** Something went wrong that the writer survives. */
   onTrouble(what: string, error: unknown): void;
@@ -84,7 +84,6 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
   let pumping = false;
   let finished = false;
   let fenced = false;
-  let holding = false;
   let room: Deferred<void> | undefined;
   let returnAt = 0;
   let pressedSince: number | undefined;
@@ -173,9 +172,9 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
         return;
       case 'CANCELLED':
         prune(reply.archived);
-        // Nothing more goes to Redis; the terminal transaction takes what is left.
-        holding = true;
+        // A hint, perhaps a wrong one: until Postgres has confirmed it, the events go there.
         deps.onCancelled();
+        goDirect();
         return;
       case 'BACKPRESSURE':
         prune(reply.archived);
@@ -201,7 +200,7 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
     // Events emitted in the same tick go together.
     await Promise.resolve();
     let retryMs = RETRY_DELAY_MS.first;
-    while (!finished && !fenced && !holding) {
+    while (!finished && !fenced) {
       const idle = mode.name === 'direct' ? head > last() : sent >= last();
       // With the buffer full and all of it sent, the watermark is what is missing: an empty append asks for it.
       if (idle && room === undefined) break;
@@ -234,12 +233,12 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
       checkEvent(event);
       buffer.push(event);
       length += type.length + data.length;
-      if (!pumping && !finished && !fenced && !holding) void pump();
+      if (!pumping && !finished && !fenced) void pump();
       return last();
     },
     drained() {
       if (fenced) throw new LogFencedError(`run ${owner.runId}: term ${owner.term} is fenced`);
-      if (!full() || holding) return undefined;
+      if (!full()) return undefined;
       room ??= createDeferred();
       void pump();
       return room.promise;

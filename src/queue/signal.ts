@@ -8,7 +8,7 @@ import type { RunQueue } from './port.ts';
 export function createSignalQueue(signals: Signals): RunQueue {
   return {
     wake(runs) {
-      for (const run of runs) if (run.delayMs <= 0) signals.publish('queue', run.runId);
+      if (runs.some((run) => run.delayMs <= 0)) signals.publish('queue', '');
     },
     depth: () => Promise.resolve(undefined),
     stop: () => Promise.resolve(),

@@ -17,8 +17,8 @@ export interface LeaseHolder {
 export interface LeaseKeeper extends Service {
   hold(runId: string, term: number, holder: LeaseHolder): void;
   drop(runId: string): void;
-  /** A cancel request came by another way, or may have: ask now rather than at the next renewal. */
-  holderOf(runId: string): LeaseHolder | undefined;
+  /** Something was said about `runId`: look at its row now rather than at the next renewal. */
+  ask(runId: string): void;
 }
 
 export type LeaseKeeperOptions = Omit<LeaseThreadOptions, 'pulse'> & {
@@ -89,6 +89,8 @@ export function createLeaseKeeper({ onTrouble, ...options }: LeaseKeeperOptions)
       holders.delete(runId);
       say({ type: 'drop', runId });
     },
-    holderOf: (runId) => holders.get(runId)?.holder,
+    ask(runId) {
+      if (holders.has(runId)) say({ type: 'renew' });
+    },
   };
 }

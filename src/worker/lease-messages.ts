@@ -17,6 +17,8 @@ export interface LeaseThreadOptions {
 export type ToLeaseThread =
   | { type: 'hold'; runId: string; term: number }
   | { type: 'drop'; runId: string }
+  /** Renew now: the answer also tells of cancels and losses. */
+  | { type: 'renew' }
   | { type: 'stop' };
 
 export type FromLeaseThread =

@@ -73,11 +73,21 @@ function mirror(runIds: readonly string[]): void {
 }
 
 let renewing = false;
-const timer = setInterval(() => {
+let again = false;
+/** One renewal at a time; what is asked meanwhile follows it. */
+function renewSoon(): void {
+  again = true;
   if (renewing) return;
   renewing = true;
-  void renew().finally(() => (renewing = false));
-}, options.intervalMs);
+  void (async () => {
+    while (again) {
+      again = false;
+      await renew();
+    }
+    renewing = false;
+  })();
+}
+const timer = setInterval(renewSoon, options.intervalMs);
 
 parentPort?.on('message', (message: ToLeaseThread) => {
   switch (message.type) {
@@ -88,6 +98,9 @@ parentPort?.on('message', (message: ToLeaseThread) => {
     case 'drop':
       held.delete(message.runId);
       told.delete(message.runId);
+      return;
+    case 'renew':
+      renewSoon();
       return;
     case 'stop':
       clearInterval(timer);
