@@ -188,9 +188,10 @@ async function launch(
   end.catch(() => undefined); // reported below, when the loop has noticed
   while (child.exitCode === null && child.signalCode === null && child.pid !== undefined) {
     const found = readPostmaster(place.data);
-    if (found !== undefined && found.pid === child.pid && found.status === 'ready') {
+    const ready = found?.status === 'ready' ? found : undefined;
+    if (ready?.pid === child.pid) {
       child.unref();
-      return found;
+      return ready;
     }
     if (Date.now() > deadline) {
       child.kill('SIGQUIT');
