@@ -27,8 +27,13 @@ export async function prepare(run) {
   }
   if (!packagesAreCurrent()) {
     // Also under NODE_ENV=production: tests and build need the development packages.
-    const args = ['ci', '--include=dev', '--no-audit', '--no-fund'];
-    if ((await run('Installing packages', 'npm', args)) !== 0) return false;
+    const args = ['--include=dev', '--no-audit', '--no-fund'];
+    // `ci` refuses a lock file that lacks another platform's optional packages; `install` adds them.
+    if (
+      (await run('Installing packages', 'npm', ['ci', ...args])) !== 0 &&
+      (await run('Installing packages, second way', 'npm', ['install', '--no-save', ...args])) !== 0
+    )
+      return false;
   }
   const inputs = fingerprint();
   if (!existsSync(BUILT) || readFileSync(BUILT, 'utf8') !== inputs) {

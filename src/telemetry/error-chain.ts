@@ -67,8 +67,9 @@ function collect(error: unknown, links: ErrorLink[], seen: Set<unknown>): void {
 function describe(value: unknown): string {
   if (typeof value === 'string') return value;
   try {
-    // undefined for functions and symbols, whatever its type says
-    return String(JSON.stringify(value));
+    // Not a string for functions and symbols, whatever its type says.
+    const text: unknown = JSON.stringify(value);
+    return typeof text === 'string' ? text : typeof value;
   } catch {
     return Object.prototype.toString.call(value);
   }

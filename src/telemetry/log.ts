@@ -115,7 +115,9 @@ function asText({ time, level, name, message, context }: Line): string {
 function textOf(value: unknown): string {
   if (typeof value === 'string') return /^[^\s"=]+$/.test(value) ? value : JSON.stringify(value);
   try {
-    return String(JSON.stringify(value, plain));
+    // Not a string for functions and symbols, whatever its type says.
+    const text: unknown = JSON.stringify(value, plain);
+    return typeof text === 'string' ? text : typeof value;
   } catch {
     return '[not serialisable]';
   }
