@@ -3,7 +3,8 @@ import tseslint from 'typescript-eslint';
 const ban = (selector, message) => ({ selector, message });
 
 export default tseslint.config(
-  { ignores: ['dist', 'coverage', '*.mjs', '*.cjs'] },
+  // Examples are users' projects: their style is LangGraph's, and tsc checks them.
+  { ignores: ['dist', 'coverage', 'examples', '.millrace', 'knip.js', '**/*.mjs', '**/*.cjs'] },
   ...tseslint.configs.strictTypeChecked,
   ...tseslint.configs.stylisticTypeChecked,
   {

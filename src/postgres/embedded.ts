@@ -184,16 +184,14 @@ async function launch(
     ...['-D', place.data],
     ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
   ]);
-  let ended = false;
-  const end = exited(child).finally(() => {
-    ended = true;
-  });
-  end.catch(() => undefined);
-  while (!ended) {
+  const end = exited(child);
+  end.catch(() => undefined); // reported below, when the loop has noticed
+  while (child.exitCode === null && child.signalCode === null && child.pid !== undefined) {
     const found = readPostmaster(place.data);
-    if (found?.pid === child.pid && found?.status === 'ready') {
+    const ready = found?.status === 'ready' ? found : undefined;
+    if (ready?.pid === child.pid) {
       child.unref();
-      return found;
+      return ready;
     }
     if (Date.now() > deadline) {
       child.kill('SIGQUIT');

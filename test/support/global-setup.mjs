@@ -11,4 +11,13 @@ export default async function setUp() {
   process.env.TEST_POSTGRES_URL = servers.postgresUrl;
   process.env.TEST_REDIS_URL = servers.redisUrl;
   globalThis.millraceTestServers = servers;
+  endWithParent();
+}
+
+/** When `npm test` is killed there is nobody to read the results: end, and the servers with it. */
+function endWithParent() {
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) process.exit(1);
+  }, 1_000).unref();
 }

@@ -83,7 +83,7 @@ export async function startTcpProxy(target: { host?: string; port: number }): Pr
         while (line.mode === 'hold' && !to.destroyed) await line.changed.promise;
         if (line.mode === 'lose') continue;
         if (to.destroyed) return;
-        if (!to.write(chunk)) await new Promise((done) => onceEither(to, 'drain', 'close', done));
+        if (!to.write(chunk)) await settled(to);
       }
       to.end();
     } catch {
@@ -160,12 +160,12 @@ function newSignal(): Line['changed'] {
   return { promise, resolve };
 }
 
-function onceEither(
-  socket: Socket,
-  one: string,
-  two: string,
-  done: (value: unknown) => void,
-): void {
-  socket.once(one, done);
-  socket.once(two, done);
+/** Room to write again, or the end. */
+function settled(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    socket.once('drain', resolve);
+    socket.once('close', () => {
+      resolve();
+    });
+  });
 }

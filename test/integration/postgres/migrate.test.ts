@@ -2,7 +2,8 @@ import { migrate, migrationNames } from '../../../src/postgres/migrate.ts';
 import { createEmptyDatabase, createTestDatabase } from '../../support/postgres.ts';
 
 test('two migrators at once on an empty database apply each file once', async () => {
-  const { pool, drop } = await createEmptyDatabase();
+  const database = await createEmptyDatabase();
+  const { pool } = database;
   try {
     const applied = await Promise.all([migrate(pool), migrate(pool)]);
     expect(applied.flat().sort()).toEqual(migrationNames());
@@ -10,7 +11,7 @@ test('two migrators at once on an empty database apply each file once', async ()
     expect(rows.map((row: { name: string }) => row.name)).toEqual(migrationNames());
     expect(await migrate(pool)).toEqual([]);
   } finally {
-    await drop();
+    await database.drop();
   }
 });
 
