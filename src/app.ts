@@ -43,6 +43,7 @@ const REDIS_START_MS = 3_000;
 export type Core = Awaited<ReturnType<typeof createCore>>;
 
 /** What every process has: connections, the log's ear, and the chores. */
+// eslint-disable-next-line @typescript-eslint/explicit-module-boundary-types -- its parts are the type
 export async function createCore(
   config: Config & { DATABASE_URL: string },
   log: Log,

@@ -66,7 +66,11 @@ export async function createThread(app: TestApp): Promise<string> {
   return threadId;
 }
 
-export function newRun(app: TestApp, threadId: string, given: Partial<NewRun> & { input?: unknown } = {}): NewRun {
+export function newRun(
+  app: TestApp,
+  threadId: string,
+  given: Partial<NewRun> & { input?: unknown } = {},
+): NewRun {
   const runId = newId();
   return {
     runId,
@@ -109,26 +113,33 @@ export interface Transcript {
 }
 
 /** Reads until the end of the run. */
-export function readAll(app: TestApp, options: Omit<ReaderOptions, 'after'> & Partial<ReaderOptions>): Promise<Transcript> {
+export function readAll(
+  app: TestApp,
+  options: Omit<ReaderOptions, 'after'> & Partial<ReaderOptions>,
+): Promise<Transcript> {
   return new Promise((resolve) => {
     const transcript: Transcript = { events: [], rewinds: [], status: '' };
-    openReader(app.core.reader, { after: undefined, ...options }, {
-      write(batch: LogBatch) {
-        batch.events.forEach((event, i) =>
-          transcript.events.push({
-            seq: batch.first + i,
-            term: batch.term,
-            type: event.type,
-            data: JSON.parse(event.data),
-          }),
-        );
-        return undefined;
+    openReader(
+      app.core.reader,
+      { after: undefined, ...options },
+      {
+        write(batch: LogBatch) {
+          batch.events.forEach((event, i) =>
+            transcript.events.push({
+              seq: batch.first + i,
+              term: batch.term,
+              type: event.type,
+              data: JSON.parse(event.data),
+            }),
+          );
+          return undefined;
+        },
+        rewind: (to) => transcript.rewinds.push(to),
+        end(status) {
+          transcript.status = status;
+          resolve(transcript);
+        },
       },
-      rewind: (to) => transcript.rewinds.push(to),
-      end(status) {
-        transcript.status = status;
-        resolve(transcript);
-      },
-    });
+    );
   });
 }
