@@ -8,6 +8,14 @@ import { openReader } from '../../src/events/reader.ts';
 import type { ReaderOptions } from '../../src/events/reader.ts';
 import { newId } from '../../src/ids.ts';
 import type { NewRun } from '../../src/runs/create.ts';
+import { claimRun } from '../../src/runs/claim.ts';
+import { createRun } from '../../src/runs/create.ts';
+import { finishRun } from '../../src/runs/finish.ts';
+import type { Finished } from '../../src/runs/finish.ts';
+import { requeueExpired } from '../../src/runs/lease.ts';
+import { openTerm } from '../../src/runs/term.ts';
+import type { ArchiveRow } from '../../src/events/archive.ts';
+import type { LogOwner } from '../../src/events/backend.ts';
 import { createLog } from '../../src/telemetry/log.ts';
 import type { Worker } from '../../src/worker/worker.ts';
 import { createTestDatabase } from './postgres.ts';
@@ -23,7 +31,9 @@ export interface TestApp {
 /** @param graph a LangGraph.js graph or Pregel application, served as `test` */
 export async function startTestApp(options: {
   redis: boolean;
-  graph: unknown;
+  graph?: unknown;
+  /** false: the test plays the worker itself. */
+  worker?: boolean;
   environment?: Record<string, string>;
   redisUrl?: string;
 }): Promise<TestApp> {
@@ -47,7 +57,7 @@ export async function startTestApp(options: {
   );
   await core.start();
   const worker = createWorkerOf(core);
-  await worker.start();
+  if (options.worker !== false) await worker.start();
   return {
     core,
     worker,
@@ -103,6 +113,52 @@ export function newRun(
       ...given.kwargs,
     },
   };
+}
+
+/** Plays the first half of a worker: claims the run and opens its term. */
+export async function claimTerm(app: TestApp, runId: string): Promise<LogOwner> {
+  const claim = await claimRun(app.core.pool, app.core.claimer, runId);
+  if (claim === undefined) throw new Error(`run ${runId} cannot be claimed`);
+  const owner = await openTerm(app.core, claim);
+  if (owner === undefined) throw new Error(`run ${runId} is fenced`);
+  return owner;
+}
+
+/** A new run on a new or given thread, claimed. */
+export async function beginRun(app: TestApp, threadId?: string): Promise<LogOwner> {
+  const run = newRun(app, threadId ?? (await createThread(app)));
+  await createRun(app.core.pool, run);
+  return claimTerm(app, run.runId);
+}
+
+/** A worker died: its lease lapses, the sweeper takes the run. */
+export async function loseLease(app: TestApp, owner: LogOwner): Promise<void> {
+  await app.core.pool.query(
+    `UPDATE runs SET lease_expires_at = now() - interval '1 s' WHERE run_id = $1`,
+    [owner.runId],
+  );
+  await requeueExpired(app.core.pool);
+}
+
+/** Plays the end of a run whose events are all in `rest`, or in Postgres already. */
+export async function endRun(
+  app: TestApp,
+  owner: LogOwner,
+  lastSeq: number,
+  rest: readonly ArchiveRow[] = [],
+): Promise<Finished> {
+  return finishRun(app.core.pool, {
+    threadId: owner.threadId,
+    runId: owner.runId,
+    term: owner.term,
+    status: 'success',
+    error: null,
+    output: null,
+    state: null,
+    threadStatus: 'idle',
+    rest,
+    lastSeq,
+  });
 }
 
 /** What one reader got, in order. */
