@@ -1,13 +1,7 @@
 /** Both ways of the log answer alike: what a writer may rely on, whichever it is on. */
 import type { LogBackend, LogOwner } from '../../../src/events/backend.ts';
 import { readPage } from '../../../src/events/page.ts';
-import {
-  beginRun,
-  claimTerm,
-  endRun,
-  loseLease,
-  startTestApp,
-} from '../../support/app.ts';
+import { beginRun, claimTerm, endRun, loseLease, startTestApp } from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
 
 const events = (...names: string[]) =>
@@ -31,7 +25,10 @@ describe.each(['redis', 'direct'] as const)('%s', (name) => {
 
   test('stores batches in order under dense seqs', async () => {
     const owner = await beginRun(app);
-    expect(await backend.append(owner, 1, events('a', 'b'))).toMatchObject({ status: 'OK', last: 2 });
+    expect(await backend.append(owner, 1, events('a', 'b'))).toMatchObject({
+      status: 'OK',
+      last: 2,
+    });
     expect(await backend.append(owner, 3, events('c'))).toMatchObject({ status: 'OK', last: 3 });
     expect(await names(owner)).toEqual(['a', 'b', 'c']);
   });
@@ -48,7 +45,10 @@ describe.each(['redis', 'direct'] as const)('%s', (name) => {
   test('of a batch that is half there the other half is stored', async () => {
     const owner = await beginRun(app);
     await backend.append(owner, 1, events('a', 'b'));
-    expect(await backend.append(owner, 2, events('b', 'c'))).toMatchObject({ status: 'OK', last: 3 });
+    expect(await backend.append(owner, 2, events('b', 'c'))).toMatchObject({
+      status: 'OK',
+      last: 3,
+    });
     expect(await names(owner)).toEqual(['a', 'b', 'c']);
   });
 
