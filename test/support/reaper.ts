@@ -10,7 +10,9 @@ import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
+const PARENT = process.ppid;
 let reaper: ChildProcess | undefined;
+let parentWatch: NodeJS.Timeout | undefined;
 const announced = new Set<string>();
 
 /**
@@ -50,6 +52,7 @@ function withdraw(key: string, line: string): void {
   if (announced.size > 0) return;
   reaper.stdin?.end();
   reaper = undefined;
+  clearInterval(parentWatch);
 }
 
 function startReaper(): ChildProcess {
@@ -63,5 +66,14 @@ function startReaper(): ChildProcess {
   const stdin = child.stdin as Writable & { unref(): void };
   stdin.unref();
   stdin.on('error', () => undefined);
+  parentWatch = endWithJest();
   return child;
+}
+
+/** A worker whose Jest was killed would go on to the end of its file, with all its servers. */
+function endWithJest(): NodeJS.Timeout | undefined {
+  if (process.send === undefined) return undefined; // not a worker
+  return setInterval(() => {
+    if (process.ppid !== PARENT) process.kill(process.pid, 'SIGKILL');
+  }, 500).unref();
 }
