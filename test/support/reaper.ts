@@ -9,7 +9,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { isAlive } from './process-family.ts';
 
+// Asked once: Jest gives its tests a copy of `process`, in which this never changes.
 const PARENT = process.ppid;
 let reaper: ChildProcess | undefined;
 let parentWatch: NodeJS.Timeout | undefined;
@@ -74,6 +76,6 @@ function startReaper(): ChildProcess {
 function endWithJest(): NodeJS.Timeout | undefined {
   if (process.send === undefined) return undefined; // not a worker
   return setInterval(() => {
-    if (process.ppid !== PARENT) process.kill(process.pid, 'SIGKILL');
+    if (!isAlive(PARENT)) process.kill(process.pid, 'SIGKILL');
   }, 500).unref();
 }
