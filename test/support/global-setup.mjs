@@ -11,6 +11,7 @@ export default async function setUp() {
   // Jest's workers get the environment of this process as it is now.
   process.env.TEST_POSTGRES_URL = servers.postgresUrl;
   process.env.TEST_REDIS_URL = servers.redisUrl;
+  process.env.TEST_JEST_PID = String(process.pid);
   globalThis.millraceTestServers = servers;
 }
 

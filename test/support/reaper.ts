@@ -11,8 +11,6 @@ import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { isAlive } from './process-family.ts';
 
-// Asked once: Jest gives its tests a copy of `process`, in which this never changes.
-const PARENT = process.ppid;
 let reaper: ChildProcess | undefined;
 let parentWatch: NodeJS.Timeout | undefined;
 const announced = new Set<string>();
@@ -74,8 +72,10 @@ function startReaper(): ChildProcess {
 
 /** A worker whose Jest was killed would go on to the end of its file, with all its servers. */
 function endWithJest(): NodeJS.Timeout | undefined {
-  if (process.send === undefined) return undefined; // not a worker
+  // From global-setup.mjs. Not process.ppid: Jest gives its tests a copy of `process` that goes stale.
+  const jest = Number(process.env['TEST_JEST_PID']);
+  if (!(jest > 0) || jest === process.pid) return undefined;
   return setInterval(() => {
-    if (!isAlive(PARENT)) process.kill(process.pid, 'SIGKILL');
+    if (!isAlive(jest)) process.kill(process.pid, 'SIGKILL');
   }, 500).unref();
 }
