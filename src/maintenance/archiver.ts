@@ -77,7 +77,15 @@ export function createArchiver(deps: ArchiverDeps): Service {
       const over: Mark[] = [];
       for (const stream of streams) {
         const reply = ClaimReply.parse(
-          await commands.xautoclaim(stream, GROUP, deps.name, TAKE_OVER_MS, '0', 'COUNT', MARKS_MAX),
+          await commands.xautoclaim(
+            stream,
+            GROUP,
+            deps.name,
+            TAKE_OVER_MS,
+            '0',
+            'COUNT',
+            MARKS_MAX,
+          ),
         );
         over.push(...marksOf(stream, reply[1]));
       }
@@ -108,7 +116,7 @@ export function createArchiver(deps: ArchiverDeps): Service {
     if (restMs > 0) await delay(Math.min(restMs, LINGER_MS));
 
     const threadIds = [...new Set(marks.map((mark) => mark.threadId))].filter((id) => id !== '');
-    for (let i = 0; i < threadIds.length; ) {
+    for (let i = 0; i < threadIds.length;) {
       const rows: ArchiveRow[] = [];
       const taken: string[] = [];
       while (i < threadIds.length && rows.length < ROWS_MAX) {
@@ -133,7 +141,8 @@ export function createArchiver(deps: ArchiverDeps): Service {
   }
 
   async function store(threadIds: readonly string[], rows: readonly ArchiveRow[]): Promise<void> {
-    const archived = rows.length === 0 ? new Map<string, number>() : await archiveRows(deps.db, rows);
+    const archived =
+      rows.length === 0 ? new Map<string, number>() : await archiveRows(deps.db, rows);
     deps.metrics.eventsArchived.inc(rows.length);
     await Promise.all(
       threadIds.map((threadId) => {
