@@ -13,7 +13,14 @@
  */
 import { createPostgres, insertRows, type Ending, type LogEvent } from './postgres.ts';
 import { createRandom, type Random } from './random.ts';
-import { createReader, deliverPending, isAtEnd, readArchive, readStream, type Reader } from './reader.ts';
+import {
+  createReader,
+  deliverPending,
+  isAtEnd,
+  readArchive,
+  readStream,
+  type Reader,
+} from './reader.ts';
 import { createRedis, lose, trim } from './redis.ts';
 import type { Rules } from './rules.ts';
 import { must, Violation } from './violation.ts';
@@ -83,7 +90,7 @@ function createModel(seed: number, rules: Rules, { trace }: Options): Model {
     pg: createPostgres(),
     redis: createRedis(),
     wire: [],
-    copies: random.pick([0, 0, 0.03, 0.15]) ?? 0,
+    copies: random.pick([0, 0, 0.03, 0.15, 0.4]) ?? 0,
     clock: 0,
     nextValue: () => ++value,
     publish: (events) => {
@@ -106,11 +113,12 @@ const WEIGHTS = {
   away: 1,
   claim: 3,
   die: 2,
+  crash: 1,
   end: 3,
   late: 3,
-  readArchive: 5,
-  readStream: 6,
-  deliver: 8,
+  readArchive: 6,
+  readStream: 8,
+  deliver: 12,
 };
 type Action = keyof typeof WEIGHTS;
 const ACTIONS = Object.keys(WEIGHTS) as Action[];
@@ -132,7 +140,8 @@ function act({ world, writers, readers, batches, deck }: Model): void {
   if (!newest || !anyone || !reader || !action) return;
   switch (action) {
     case 'newest':
-      step(world, newest, random.below(3));
+      if (newest.phase.name === 'gone' && random.chance(0.3)) writers.push(claim(world));
+      else step(world, newest, random.below(3));
       return;
     case 'anyone':
       step(world, anyone, random.below(3));
@@ -150,10 +159,7 @@ function act({ world, writers, readers, batches, deck }: Model): void {
       trimStream(world);
       return;
     case 'lose':
-      if (!redis.away) {
-        const lost = lose(redis, random);
-        trace?.(`Redis loses ${lost}`);
-      }
+      redisLoses(world);
       return;
     case 'away':
       redis.away = !redis.away && random.chance(0.5);
@@ -164,6 +170,10 @@ function act({ world, writers, readers, batches, deck }: Model): void {
       return;
     case 'die':
       if (anyone.phase.name !== 'gone') stop(world, anyone, 'dies');
+      return;
+    case 'crash': // what loses events for good: Redis and the worker together
+      if (newest.phase.name !== 'gone') stop(world, newest, 'dies');
+      redisLoses(world);
       return;
     case 'end':
       end(world, random.chance(0.8) ? newest : anyone, random.pick(ENDINGS) ?? 'end');
@@ -184,11 +194,17 @@ function act({ world, writers, readers, batches, deck }: Model): void {
 }
 const ENDINGS: readonly Ending[] = ['end', 'end', 'hand over', 'roll back'];
 
+function redisLoses({ redis, random, trace }: World): void {
+  if (redis.away) return;
+  const lost = lose(redis, random);
+  trace?.(`Redis loses ${lost}`);
+}
 function readBatch({ pg, redis, random, trace }: World, batches: (readonly LogEvent[])[]): void {
   if (redis.away) return;
   const batch = redis.state.stream.filter((event) => event.seq > pg.archived);
   if (batch.length === 0) return;
-  batches.push(batch.slice(0, 1 + random.below(8)));
+  const from = random.chance(0.7) ? 0 : random.below(batch.length); // pages of another archiver
+  batches.push(batch.slice(from, from + 1 + random.below(8)));
   trace?.(`an archiver reads ${showAll(batches.at(-1) ?? [])}`);
 }
 function commitBatch(world: World, batches: (readonly LogEvent[])[]): void {
@@ -216,13 +232,17 @@ function finish({ world, writers, batches }: Model): void {
   const writer = claim(world);
   within(
     () => isRunning(writer),
-    () => step(world, writer, 0),
+    () => {
+      step(world, writer, 0);
+    },
     'the last claim',
   );
   step(world, writer, 5);
   within(
     () => writer.next > writer.last,
-    () => step(world, writer, 0),
+    () => {
+      step(world, writer, 0);
+    },
     'the last writer',
   );
   const archive = (): void => {
@@ -246,7 +266,9 @@ function compare({ world, readers }: Model): void {
     deliverPending(world, reader);
     within(
       () => isAtEnd(world, reader),
-      () => readArchive(world, reader),
+      () => {
+        readArchive(world, reader);
+      },
       'a reader',
     );
     for (const { seq, v } of pg.rows)
@@ -258,7 +280,9 @@ function compare({ world, readers }: Model): void {
   const fresh = createReader();
   within(
     () => isAtEnd(world, fresh),
-    () => readArchive(world, fresh),
+    () => {
+      readArchive(world, fresh);
+    },
     'a new reader',
   );
   for (const { seq } of pg.rows)

@@ -62,22 +62,28 @@ export function createPostgres(): Postgres {
 export function insertRows(pg: Postgres, rules: Rules, rows: readonly LogEvent[]): number {
   for (const row of rows) {
     if (row.seq <= pg.archived) continue; // ON CONFLICT DO NOTHING
-    if (rules.archiveTerm && row.term !== pg.logTerm) break;
+    if (rules.archiveTerm && !isOfLog(pg, rules, row)) break;
     if (rules.archiveDense && row.seq !== pg.archived + 1) break;
-    checkRow(pg, row);
+    checkRow(pg, rules, row);
     pg.rows.push(row);
     pg.archived = row.seq;
   }
   return pg.archived;
 }
 
-function checkRow(pg: Postgres, row: LogEvent): void {
+/** Where a term may begin above what is archived, a row is judged by its seq: DESIGN.md's rule. */
+function isOfLog(pg: Postgres, rules: Rules, row: LogEvent): boolean {
+  return rules.claimArchivesTail ? row.term === pg.logTerm : row.seq < startAfter(pg, row.term);
+}
+
+function checkRow(pg: Postgres, rules: Rules, row: LogEvent): void {
   must(row.seq === pg.rows.length + 1, () => `the archive has a hole below ${show(row)}`);
-  const newest = pg.terms.at(-1);
+  const newest = pg.terms.at(-1)?.term ?? 0;
   must(
-    newest?.term === row.term,
-    () => `${show(row)} was archived after the start of term ${newest?.term ?? 0}`,
+    row.term === newest || !rules.claimArchivesTail,
+    () => `${show(row)} was archived after the start of term ${newest}`,
   );
+  must(!pg.clean, () => `${show(row)} was archived after the end of its term`);
   must(
     pg.emitted.get(`${row.seq}-${row.term}`) === row.v,
     () => `${show(row)} was archived with another event's content`,
@@ -124,14 +130,15 @@ export function recordTerm(
   // The tail was checked by REOPEN; here it is only put where it belongs.
   for (const row of tail)
     if (row.seq > pg.archived) {
-      checkRow(pg, row);
+      checkRow(pg, rules, row);
       pg.rows.push(row);
       pg.archived = row.seq;
     }
   return startTerm(pg, term, asked);
 }
 function startTerm(pg: Postgres, term: number, asked: Moment): Term {
-  must(term > pg.logTerm, () => `term ${term} starts after term ${pg.logTerm}`);
+  const newest = pg.terms.at(-1)?.term ?? 0;
+  must(term > newest, () => `term ${term} starts after term ${newest}`);
   const start = pg.archived + 1;
   for (const event of pg.acknowledged) {
     const { at } = event;
@@ -173,12 +180,13 @@ export function endTerm(
   insertRows(pg, rules, rest);
   pg.clean = true;
   if (rules.endRaisesTerm) pg.term += 1;
+  if (rules.endRaisesLogTerm) pg.logTerm = pg.term;
   if (ending === 'roll back' && pg.runStart <= pg.archived)
     pg.voids.push({ first: pg.runStart, last: pg.archived });
   if (ending !== 'hand over') pg.runStart = pg.archived + 1;
   return true;
 }
 
-export function show({ seq, term }: { seq: number; term: number }): string {
+function show({ seq, term }: { seq: number; term: number }): string {
   return `event ${seq}-${term}`;
 }

@@ -80,6 +80,11 @@ function check({ pg, rules, trace }: World, reader: Reader): void {
     () =>
       `a reader at ${reader.seq}-${reader.term}, which is archived, is sent back to ${start - 1}`,
   );
+  const right = pg.rows[start - 1]?.v;
+  must(
+    right === undefined || right !== reader.view[start - 1],
+    () => `a reader is sent back over event ${start}, which it has right`,
+  );
   trace?.(`a reader at ${reader.seq}-${reader.term} is sent back to ${start - 1}`);
   reader.rewinds += 1;
   reader.view.length = reader.seq = start - 1;

@@ -45,14 +45,8 @@ export interface Reopen {
   readonly logTerm: number;
   readonly start: number | undefined;
 }
-export type Answer =
-  | 'OK'
-  | 'DUP'
-  | 'GAP'
-  | 'BEHIND'
-  | 'FENCED'
-  | 'REOPEN'
-  | 'CLOSED'; /* and, not here: BACKPRESSURE */
+/** BACKPRESSURE and CANCELLED write nothing and change no rule here: they are left out. */
+export type Answer = 'OK' | 'DUP' | 'GAP' | 'BEHIND' | 'FENCED' | 'REOPEN' | 'CLOSED';
 export interface AppendReply {
   readonly answer: Answer;
   readonly last: number;

@@ -19,6 +19,8 @@ export interface Rules {
   readonly endGuard: boolean;
   /** The end raises the thread's term once more. */
   readonly endRaisesTerm: boolean;
+  /** The end sets `log_term` to the raised term, so that the archive takes nothing more of the ended one. */
+  readonly endRaisesLogTerm: boolean;
   /** A direct write is refused to a worker whose term is not the thread's. */
   readonly directGuard: boolean;
 

@@ -1,4 +1,4 @@
-/** The protocol, and for every rule the variant without it. */
+/** The protocol, what was first written, and the negative controls: which rules are off in each. */
 import type { Rules } from './rules.ts';
 
 export const PROTOCOL: Rules = {
@@ -9,6 +9,7 @@ export const PROTOCOL: Rules = {
   claimChecksClean: true,
   endGuard: true,
   endRaisesTerm: true,
+  endRaisesLogTerm: true,
   directGuard: true,
   appendFence: true,
   appendDup: true,
@@ -33,11 +34,70 @@ export const PROTOCOL: Rules = {
   readerEndChecksTerm: true,
   readerSkipsVoid: true,
 };
-/** ARCHITECTURE.md, rules 1–6, before this model. */
-export const AS_FIRST_WRITTEN: Rules = {
-  ...PROTOCOL,
-  appendChecksTop: false,
-  claimLeavesShut: false,
-  tailFromWatermark: false,
-  reopenOnce: false,
-};
+
+/**
+ * Each must find a failing seed. A rule that stands alone has its own line. `appendBase` and
+ * `claimLeavesShut` guard the same hole, as do `tailDense` and `appendChecksTop`, and `directGuard` and
+ * `endRaisesLogTerm`: the first of each pair turns nothing red while the second holds, so both go.
+ */
+const CONTROLS: readonly (readonly (keyof Rules)[])[] = [
+  ['archiveTerm'],
+  ['archiveDense'],
+  ['claimArchivesTail', 'claimLeavesShut'],
+  ['claimGuard'],
+  ['claimChecksClean'],
+  ['endGuard'],
+  ['endRaisesTerm'],
+  ['endRaisesLogTerm'],
+  ['directGuard', 'endRaisesLogTerm'],
+  ['appendFence'],
+  ['appendDup'],
+  ['appendGap'],
+  ['appendBase', 'claimLeavesShut'],
+  ['appendChecksTop'],
+  ['openNeedsFlag'],
+  ['openOnlyOnce'],
+  ['openOnlyAtStart'],
+  ['reopenFence'],
+  ['tailDense', 'appendChecksTop'],
+  ['tailTerm'],
+  ['tailFromWatermark'],
+  ['tailKept'],
+  ['reopenOnce'],
+  ['trimWatermark'],
+  ['bufferUntilArchived'],
+  ['cursorTerm'],
+  ['readerRefusesLower'],
+  ['readerEndChecksTerm'],
+  ['readerSkipsVoid'],
+];
+/** ARCHITECTURE.md's rules 1–6 before this model: it found these missing. */
+const FIRST_WRITTEN: readonly (keyof Rules)[] = [
+  'appendChecksTop',
+  'claimLeavesShut',
+  'endRaisesLogTerm',
+  'readerEndChecksTerm',
+  'reopenOnce',
+  'tailFromWatermark',
+];
+/** Alone, off, no seed fails: a second guard of a hole, or (`appendClosed`) there for readers' comfort. */
+const SPARE: readonly (keyof Rules)[] = [
+  'appendBase',
+  'appendClosed',
+  'claimLeavesShut',
+  'directGuard',
+  'tailDense',
+];
+
+export interface Variant {
+  readonly name: string;
+  readonly rules: Rules;
+}
+function without(off: readonly (keyof Rules)[], name = `without ${off.join(' and ')}`): Variant {
+  return { name, rules: { ...PROTOCOL, ...Object.fromEntries(off.map((rule) => [rule, false])) } };
+}
+export const controls: readonly Variant[] = [
+  without(FIRST_WRITTEN, 'as first written'),
+  ...CONTROLS.map((off) => without(off)),
+];
+export const spares: readonly Variant[] = SPARE.map((rule) => without([rule]));

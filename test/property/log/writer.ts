@@ -197,7 +197,7 @@ function take(world: World, writer: Writer, request: Append, reply: AppendReply)
 }
 /** What an answer promises is noted while the term is the log's: a zombie is promised nothing. */
 function acknowledge(world: World, writer: Writer, request: Append): void {
-  if (world.pg.logTerm !== writer.term) return;
+  if (world.pg.logTerm !== writer.term || world.pg.clean) return;
   const at = now(world);
   for (const event of request.events) world.pg.acknowledged.push({ ...event, at });
 }
@@ -255,6 +255,7 @@ export function end(world: World, writer: Writer, ending: Ending): void {
     () => `term ${writer.term} ended at ${writer.last}, archived is ${pg.archived}`,
   );
   world.trace?.(`term ${writer.term}: ${ending}, archived ${pg.archived}`);
+  if (random.chance(0.1)) return; // the answer is lost, and the worker goes on as a zombie of its own
   const close = nextAppend(world, writer, true);
   if (close && random.chance(0.3)) world.wire.push(close);
   else if (close && !redis.away && random.chance(0.7)) {
