@@ -21,10 +21,10 @@ if (first === 'trace') {
 } else {
   const seeds = Number(first);
   print(`${'variant'.padEnd(48)} failing of ${seeds}  first  what fails`);
-  for (const { name, rules } of variants) {
+  for (const { name, rules, firstSeed = 1 } of variants) {
     let failing = 0;
     let example = '';
-    for (let seed = 1; seed <= seeds; seed++) {
+    for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
       const { violation } = play(seed, rules);
       if (violation === undefined) continue;
       failing += 1;

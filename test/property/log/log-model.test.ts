@@ -7,8 +7,8 @@ import { controls, PROTOCOL, spares, type Variant } from './variants.ts';
 
 const SEEDS = 3_000;
 const SPARE_SEEDS = 500;
-/** The rarest hole needs some 6,000 seeds to be seen. */
-const CONTROL_SEEDS_MAX = 40_000;
+/** Most fail among the first hundreds; two rare ones begin near a seed that is known (firstSeed). */
+const CONTROL_SEEDS_MAX = 20_000;
 
 test('no seed breaks the protocol', () => {
   const total = { archived: 0, terms: 0, losses: 0, rewinds: 0 };
@@ -29,10 +29,11 @@ test('no seed breaks the protocol', () => {
 
 test.each(controls)(
   '$name, a seed fails',
-  ({ rules }: Variant) => {
-    let seed = 1;
-    while (seed <= CONTROL_SEEDS_MAX && play(seed, rules).violation === undefined) seed++;
-    expect(seed).toBeLessThanOrEqual(CONTROL_SEEDS_MAX);
+  ({ rules, firstSeed = 1 }: Variant) => {
+    const end = firstSeed + CONTROL_SEEDS_MAX;
+    let seed = firstSeed;
+    while (seed < end && play(seed, rules).violation === undefined) seed++;
+    expect(seed).toBeLessThan(end);
   },
   60_000,
 );
