@@ -23,6 +23,8 @@ const RETRY_MS_MAX = 2_000;
 
 export interface CheckpointQueueOptions {
   readonly writer: CheckpointWriter;
+  /** See CheckpointStorage.write. Only for the checkpoints of a run. */
+  readonly relaxed?: boolean;
   /** Ends retries: the run was cancelled, timed out or lost its lease. */
   readonly signal?: AbortSignal;
   /** Called at most once, with what no retry can mend, e.g. TermFencedError. */
@@ -133,11 +135,11 @@ export class CheckpointQueue {
   }
 
   async #send(checkpoints: CheckpointPut[], writes: WritePut[]): Promise<void> {
-    const { signal } = this.#options;
+    const { signal, relaxed = false } = this.#options;
     for (let delayMs = RETRY_MS_MIN; ; delayMs = Math.min(delayMs * 2, RETRY_MS_MAX)) {
       try {
         this.#term ??= await this.#storage.termOf(this.writer);
-        await this.#storage.write(this.writer, this.#term, checkpoints, writes);
+        await this.#storage.write(this.writer, this.#term, checkpoints, writes, relaxed);
         return;
       } catch (error) {
         // An API call (no signal) answers its client instead of waiting.

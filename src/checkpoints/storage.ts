@@ -88,7 +88,8 @@ export interface CheckpointFilter {
 
 const WRITE = `
 WITH fence AS MATERIALIZED (
-  SELECT 1 FROM threads WHERE thread_id = $1::uuid AND term = $2::bigint FOR SHARE
+  SELECT CASE WHEN $21::boolean THEN set_config('synchronous_commit', 'off', true) END
+  FROM threads WHERE thread_id = $1::uuid AND term = $2::bigint FOR SHARE
 ), put_checkpoints AS (
   INSERT INTO checkpoints (thread_id, run_id, checkpoint_ns, checkpoint_id, parent_id, head, metadata)
   SELECT $1::uuid, $3::uuid, ns, id, parent_id, head::json, metadata::jsonb
@@ -166,6 +167,9 @@ export class CheckpointStorage {
   /**
    * All of it or nothing, in one statement. Writing the same again changes nothing. A batch must not have
    * the same key twice (CheckpointQueue sees to it).
+   * @param relaxed do not wait for the disk. For a run's checkpoints: the next commit that does wait, at the latest
+   *   the one that ends the run, takes them along, and after a crash of Postgres before that the run goes on
+   *   from an earlier checkpoint. Saves a disk flush, 1–3 ms, per statement.
    * @throws {TermFencedError | ThreadBusyError} when the thread's term is not `term`
    */
   async write(
@@ -173,6 +177,7 @@ export class CheckpointStorage {
     term: number,
     checkpoints: readonly CheckpointPut[],
     writes: readonly WritePut[],
+    relaxed: boolean,
   ): Promise<void> {
     const blobs = checkpoints.flatMap((c) => c.blobs.map((blob) => ({ ns: c.ns, ...blob })));
     const { rows } = await this.#db.query<{ held: number }>(WRITE, [
@@ -196,6 +201,7 @@ export class CheckpointStorage {
       writes.map((w) => w.channel),
       writes.map((w) => w.type),
       writes.map((w) => w.data),
+      relaxed,
     ]);
     if (rows[0]?.held === 1) return;
     if (writer.term === null) throw new ThreadBusyError('Thread is busy');

@@ -22,7 +22,7 @@ export class EventInvalidError extends AppError {
 export function encodeData(data: unknown): string {
   try {
     // undefined for undefined, functions and symbols, whatever its type says.
-    return (JSON.stringify(data, flattenMessage) as string | undefined) ?? 'null';
+    return JSON.stringify(data, flattenMessage) ?? 'null';
   } catch (cause) {
     const { path, reason } = findOffender(data, [], [], cause);
     throw new EventInvalidError(`cannot be serialised as JSON: ${path} ${reason}`, { cause });

@@ -77,7 +77,15 @@ export function createArchiver(deps: ArchiverDeps): Service {
       const over: Mark[] = [];
       for (const stream of streams) {
         const reply = ClaimReply.parse(
-          await commands.xautoclaim(stream, GROUP, deps.name, TAKE_OVER_MS, '0', 'COUNT', MARKS_MAX),
+          await commands.xautoclaim(
+            stream,
+            GROUP,
+            deps.name,
+            TAKE_OVER_MS,
+            '0',
+            'COUNT',
+            MARKS_MAX,
+          ),
         );
         over.push(...marksOf(stream, reply[1]));
       }
@@ -108,7 +116,7 @@ export function createArchiver(deps: ArchiverDeps): Service {
     if (restMs > 0) await delay(Math.min(restMs, LINGER_MS));
 
     const threadIds = [...new Set(marks.map((mark) => mark.threadId))].filter((id) => id !== '');
-    for (let i = 0; i < threadIds.length; ) {
+    for (let i = 0; i < threadIds.length;) {
       const rows: ArchiveRow[] = [];
       const taken: string[] = [];
       while (i < threadIds.length && rows.length < ROWS_MAX) {
@@ -133,19 +141,19 @@ export function createArchiver(deps: ArchiverDeps): Service {
   }
 
   async function store(threadIds: readonly string[], rows: readonly ArchiveRow[]): Promise<void> {
-    const archived = rows.length === 0 ? new Map<string, number>() : await archiveRows(deps.db, rows);
+    const archived =
+      rows.length === 0 ? new Map<string, number>() : await archiveRows(deps.db, rows);
     deps.metrics.eventsArchived.inc(rows.length);
     await Promise.all(
-      threadIds.map((threadId) => {
+      threadIds.map(async (threadId) => {
         const seq = archived.get(threadId);
+        if (seq === undefined) return;
         const log = keys.log(threadId);
-        return seq === undefined
-          ? undefined
-          : scripts.run(
-              'log-archived',
-              [log.meta, log.stream, log.dirty],
-              [threadId, seq, LOG_TTL_MS],
-            );
+        await scripts.run(
+          'log-archived',
+          [log.meta, log.stream, log.dirty],
+          [threadId, seq, LOG_TTL_MS],
+        );
       }),
     );
   }
@@ -168,7 +176,7 @@ export function createArchiver(deps: ArchiverDeps): Service {
       } catch (error) {
         // NOGROUP after a FLUSHALL, Redis or Postgres away: begin again from the group.
         grouped = false;
-        if (stopping) break;
+        if (stopping as boolean) break;
         deps.onTrouble('archive', error);
         await delay(RETRY_MS);
       }

@@ -224,7 +224,9 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
 
   async function handOver(owner: LogOwner, writer: LogWriter, failures: 0 | 1): Promise<void> {
     const ending = { ...restOf(owner, writer), threadId: owner.threadId, runId: owner.runId };
-    const next = await persist(() => handOverRun(deps.pool, { ...ending, term: owner.term }, failures));
+    const next = await persist(() =>
+      handOverRun(deps.pool, { ...ending, term: owner.term }, failures),
+    );
     deps.signals.publish('log', owner.threadId);
     deps.metrics.runsRequeued.inc({ reason: failures === 0 ? 'shutdown' : 'transient' });
     if (next !== undefined) deps.queue.wake([next]);
@@ -261,7 +263,9 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
       lastSeq,
     };
     let finished: Finished | undefined =
-      action === 'rollback' ? { outcome: 'rollback' } : await persist(() => finishRun(deps.pool, ending));
+      action === 'rollback'
+        ? { outcome: 'rollback' }
+        : await persist(() => finishRun(deps.pool, ending));
     let ended: string = status;
     if (finished?.outcome === 'rollback') {
       ended = 'deleted';

@@ -45,6 +45,7 @@ export async function execute(
 
   const queue = new CheckpointQueue(dependencies.checkpoints, {
     writer: execution.writer,
+    relaxed: execution.durability !== 'sync',
     signal,
     onFailure: (error) => {
       stop.abort(error);
