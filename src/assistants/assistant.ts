@@ -47,10 +47,7 @@ export const assistantIdOf = (named: string): string =>
   isGuid(named) ? named.toLowerCase() : defaultAssistantId(named);
 
 /** Makes the default assistants of a deployment's graphs where they are missing; any number of servers may do so at once. */
-export async function ensureSystemAssistants(
-  db: Db,
-  graphIds: readonly string[],
-): Promise<void> {
+export async function ensureSystemAssistants(db: Db, graphIds: readonly string[]): Promise<void> {
   if (graphIds.length === 0) return;
   await db.query(
     `WITH made AS (

@@ -56,7 +56,10 @@ export function encodeFrames(
   let views = encoded.get(events);
   const known = views?.get(key);
   if (known !== undefined) return known;
-  if (views === undefined) encoded.set(events, (views = new Map()));
+  if (views === undefined) {
+    views = new Map<string, readonly Buffer[]>();
+    encoded.set(events, views);
+  }
   const frames = encode(events, numbering, view);
   views.set(key, frames);
   return frames;

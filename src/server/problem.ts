@@ -58,7 +58,9 @@ function problemOf(error: unknown, bodyBytesMax: number): Problem {
     return { status: 503, text: 'Postgres does not answer, try again later', ours: true };
   if (error instanceof RangeError || sqlState(error) === TOO_DEEP)
     return { status: 400, text: 'The body is nested too deeply', ours: true };
-  return parserProblem(error, bodyBytesMax) ?? { status: 500, text: 'Internal Server Error', ours: true };
+  return (
+    parserProblem(error, bodyBytesMax) ?? { status: 500, text: 'Internal Server Error', ours: true }
+  );
 }
 
 /** Of express and its body parser: they carry `status`, and `type` for the parser's. */
@@ -79,7 +81,7 @@ function parserProblem(error: unknown, bodyBytesMax: number): Problem | undefine
 }
 
 export function problemHandler(log: Log, bodyBytesMax: number): ErrorRequestHandler {
-  // eslint-disable-next-line max-params -- express tells error handlers by their four parameters
+  // Express tells error handlers by their four parameters.
   return (error: unknown, request, response, _next) => {
     if (error instanceof z.ZodError) {
       sendZodError(response, error);

@@ -9,7 +9,14 @@ import { systemRoutes } from './routes/system.ts';
 import { threadRoutes } from './routes/threads.ts';
 
 /** Asked in order: those that work hardest first. */
-const NOUNS = [createRunRoutes, runRoutes, threadRoutes, stateRoutes, assistantRoutes, systemRoutes];
+const NOUNS = [
+  createRunRoutes,
+  runRoutes,
+  threadRoutes,
+  stateRoutes,
+  assistantRoutes,
+  systemRoutes,
+];
 
 export function routes(context: RouteContext): Router {
   const router = Router();

@@ -63,7 +63,12 @@ export async function newRunOf(
     );
 
   const runId = newId();
-  const ids = { run_id: runId, thread_id: threadId ?? newId(), graph_id: graphId, assistant_id: assistantId };
+  const ids = {
+    run_id: runId,
+    thread_id: threadId ?? newId(),
+    graph_id: graphId,
+    assistant_id: assistantId,
+  };
   const metadata = {
     ...parties.assistant_metadata,
     ...parties.thread_metadata,

@@ -24,7 +24,6 @@ export function streamRun(context: RouteContext, response: Response, options: St
     if (options.cancelOnDisconnect) cancelLeft(context, { threadId, runId });
     return;
   }
-  let reader: Reader | undefined;
   context.metrics.sseClients.inc();
   const sink: ReaderSink = openSse(
     {
@@ -40,12 +39,12 @@ export function streamRun(context: RouteContext, response: Response, options: St
       view: options.view,
       headers: options.headers,
       onClose(byClient) {
-        reader?.close();
+        reader.close();
         context.metrics.sseClients.dec();
         if (byClient && options.cancelOnDisconnect) cancelLeft(context, { threadId, runId });
       },
     },
   );
   if (position.rewound && after !== undefined) sink.rewind(after.seq, runFirst ?? 1);
-  reader = openReader(context.reader, { threadId, runId, after, runFirst }, sink);
+  const reader: Reader = openReader(context.reader, { threadId, runId, after, runFirst }, sink);
 }

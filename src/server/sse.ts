@@ -109,12 +109,14 @@ export function openSse(deps: SseDeps, response: Response, options: SseOptions):
   function drained(): Promise<void> {
     if (closed) return Promise.resolve();
     const empty = createDeferred();
-    response.once('drain', empty.resolve);
-    response.once('close', empty.resolve);
-    return empty.promise.finally(() => {
-      response.off('drain', empty.resolve);
-      response.off('close', empty.resolve);
-    });
+    const settle = (): void => {
+      response.off('drain', settle);
+      response.off('close', settle);
+      empty.resolve();
+    };
+    response.once('drain', settle);
+    response.once('close', settle);
+    return empty.promise;
   }
 
   /** Runs `work` before everything that is written later. A failure breaks the stream off. */

@@ -86,9 +86,7 @@ export function createRunRoutes(context: RouteContext): Router {
     const newRuns = await guard.watch(
       Promise.all(bodies.map((body) => newRunOf(pool, body, undefined, request.headers))),
     );
-    const runs = await guard.watch(
-      Promise.all(newRuns.map((newRun) => submitRun(submit, newRun))),
-    );
+    const runs = await guard.watch(Promise.all(newRuns.map((newRun) => submitRun(submit, newRun))));
     sendJson(response, runs.map(runView));
   };
 

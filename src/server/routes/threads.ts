@@ -111,6 +111,15 @@ function filterOf(body: {
 }
 
 function threadView(row: ThreadRow): object {
-  const { active_runs: _activeRuns, error, ...shown } = row;
-  return error === null ? shown : { ...shown, error };
+  return {
+    thread_id: row.thread_id,
+    created_at: row.created_at,
+    updated_at: row.updated_at,
+    metadata: row.metadata,
+    status: row.status,
+    config: row.config,
+    values: row.values,
+    interrupts: row.interrupts,
+    ...(row.error === null ? {} : { error: row.error }),
+  };
 }

@@ -7,9 +7,7 @@ const OFFSET_MAX = 1_000_000_000;
 const TEXT_LENGTH_MAX = 10_000;
 
 /** Lower case, as Postgres gives ids back and the log's keys have them. */
-export const Id = z
-  .guid('expected a UUID')
-  .transform((id) => id.toLowerCase());
+export const Id = z.guid('expected a UUID').transform((id) => id.toLowerCase());
 
 /** Any JSON object; keys and values as they come. */
 export const JsonObject = z.record(z.string(), z.unknown());
@@ -57,4 +55,4 @@ export const listOf = <T extends z.ZodType>(item: T): z.ZodType<z.output<T>[]> =
   z.preprocess(
     (value) => (value === undefined || Array.isArray(value) ? value : [value]),
     z.array(item),
-  ) as unknown as z.ZodType<z.output<T>[]>;
+  );

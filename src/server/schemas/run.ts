@@ -74,10 +74,7 @@ export const RunCreate = z.strictObject({
 export type RunCreate = z.output<typeof RunCreate>;
 
 /** The JS SDK sends each run of a batch in camelCase, next to `assistant_id`. */
-export const RunBatch = z
-  .array(z.preprocess(inSnakeCase, RunCreate))
-  .min(1)
-  .max(BATCH_MAX);
+export const RunBatch = z.array(z.preprocess(inSnakeCase, RunCreate)).min(1).max(BATCH_MAX);
 
 const FIELDS = Object.keys(RunCreate.shape);
 

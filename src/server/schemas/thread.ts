@@ -1,7 +1,16 @@
 /** Bodies, queries and paths of threads and their state (HTTP.md, 3.2). */
 import { z } from 'zod';
 import { THREAD_STATUSES } from '../../threads/thread.ts';
-import { Id, JsonObject, Limit, LIMIT_MAX, Offset, QueryFlag, QueryLimit, Searchable } from './common.ts';
+import {
+  Id,
+  JsonObject,
+  Limit,
+  LIMIT_MAX,
+  Offset,
+  QueryFlag,
+  QueryLimit,
+  Searchable,
+} from './common.ts';
 
 export const ThreadPath = z.object({ thread_id: Id });
 export const CheckpointPath = z.object({ thread_id: Id, checkpoint_id: z.string().min(1) });
