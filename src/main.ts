@@ -31,6 +31,9 @@ command(
 command('migrate', 'bring the database schema up to date', async () => {
   return (await import('./cli/migrate.ts')).migrateCommand;
 });
+command('doctor', 'check what Millrace stands on, and say how to mend it', async () => {
+  return (await import('./cli/doctor.ts')).doctorCommand;
+});
 
 try {
   await program.parseAsync();
