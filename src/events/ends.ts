@@ -13,8 +13,8 @@ import type { LogEnd } from './redis-backend.ts';
 const LOOK_INTERVAL_MS = 1_000;
 
 const EndMessage = z.object({
-  threadId: z.uuid(),
-  runId: z.uuid(),
+  threadId: z.guid(),
+  runId: z.guid(),
   status: z.string(),
   lastSeq: z.int().nonnegative(),
 });

@@ -40,6 +40,8 @@ export interface ReaderOptions {
   runId: string | null;
   /** The last event that the client has; undefined: none, begin with the first. */
   after: Position | undefined;
+  /** First seq of the run, when it is known: a rewind is told relative to it. */
+  runFirst?: number | undefined;
 }
 
 export interface Reader {
@@ -52,7 +54,7 @@ export function openReader(deps: ReaderDeps, options: ReaderOptions, sink: Reade
   /** Term of the event at seq; undefined: the client has none of this log, so nothing can be lost. */
   let term = options.after?.term;
   /** 1 for a whole thread. */
-  let runFirst = runId === null ? 1 : undefined;
+  let runFirst = runId === null ? 1 : options.runFirst;
   let live = false;
   let catching = false;
   let again = false;

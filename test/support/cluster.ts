@@ -11,8 +11,8 @@ import { startMillrace } from './processes.ts';
 import type { TestProcess } from './processes.ts';
 import { startRedis } from './redis.ts';
 import type { RedisOptions, TestRedis } from './redis.ts';
-import { openSse } from './sse-client.ts';
-import type { SseClient, SseEvent } from './sse-client.ts';
+import { openSse } from './event-client.ts';
+import type { SseClient, SseEvent } from './event-client.ts';
 
 const PROJECT = fileURLToPath(new URL('./fault-project/langgraph.json', import.meta.url));
 
