@@ -50,6 +50,11 @@ export class EventTranslator {
     return [...modes];
   }
 
+  /** Clients that see values, or whole messages out of them, also get a light `checkpoints` event with each. */
+  get showsValues(): boolean {
+    return this.#modes.has('values') || this.#modes.has('messages');
+  }
+
   /** @param chunk `[namespace, mode, payload]` when streaming subgraphs, else `[mode, payload]` */
   chunk(chunk: unknown): void {
     const [ns, mode, payload] = (this.#subgraphs ? chunk : [[], ...(chunk as unknown[])]) as [
@@ -134,9 +139,9 @@ export class EventTranslator {
 
   #checkpoint(ns: readonly string[], payload: Fields): void {
     const asked = this.#modes.has('checkpoints');
-    // `{id, parent_id, step, source}` comes beside every values chunk while nobody asked for checkpoints.
+    // `{id, parent_id, step, source}` comes beside values chunks while nobody asked for checkpoints.
     if (isEnvelope(payload)) {
-      if (!asked) this.#emit('checkpoints', ns, payload);
+      if (!asked && this.showsValues) this.#emit('checkpoints', ns, payload);
       return;
     }
     const { values, metadata, next } = payload;
