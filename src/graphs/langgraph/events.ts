@@ -116,8 +116,8 @@ export class EventTranslator {
     if (chunk.id === undefined) return;
     const known = this.#partial.get(chunk.id);
     if (known === undefined) {
-      const { tags: _tags, name: _name, ...rest } = metadata;
-      this.#sink.emit('messages/metadata', { [chunk.id]: { metadata: rest } });
+      const shown = without(metadata, ['tags', 'name']);
+      this.#sink.emit('messages/metadata', { [chunk.id]: { metadata: shown } });
     }
     const whole = known === undefined ? chunk : known.concat(chunk);
     this.#partial.set(chunk.id, whole);
@@ -176,8 +176,11 @@ function debugCheckpointOf(payload: Fields): Fields {
 
 function publicConfig(config: LangGraphConfig | undefined): Fields | undefined {
   if (config === undefined) return undefined;
-  const { callbacks: _callbacks, configurable, ...rest } = config;
-  return { ...rest, configurable: publicKeys(configurable) };
+  return { ...without(config, ['callbacks']), configurable: publicKeys(config.configurable) };
+}
+
+function without(fields: Fields, keys: readonly string[]): Fields {
+  return Object.fromEntries(Object.entries(fields).filter(([key]) => !keys.includes(key)));
 }
 
 /** A task whose subgraph has a state of its own says where, under `checkpoint`. */
