@@ -4,8 +4,7 @@
  * hide the next one. Last line: `N passed, N failed, N skipped`, over all jest runs.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT, prepare } from './prepare.mjs';
 
@@ -13,9 +12,11 @@ import { ROOT, prepare } from './prepare.mjs';
 const STOP_MS_MAX = 8_000;
 const JEST = ['--experimental-vm-modules', '--no-warnings', 'node_modules/jest/bin/jest.js'];
 
+/** Written by test/support/count-reporter.mjs: one line per jest run. */
+const COUNTS = join(ROOT, 'node_modules/.test-counts');
+
 const startedAt = Date.now();
-const folder = mkdtempSync(join(tmpdir(), 'millrace-test-counts-'));
-const countsFile = join(folder, 'counts');
+rmSync(COUNTS, { force: true });
 let stage;
 let interrupted;
 
@@ -40,7 +41,6 @@ if (await prepare(run)) {
 } else failures.push('set-up');
 
 const { passed, failed, skipped } = sumOfCounts();
-rmSync(folder, { recursive: true, force: true });
 if (interrupted !== undefined) failures.push(`interrupted by ${interrupted}`);
 console.log(`\n${((Date.now() - startedAt) / 1000).toFixed(1)} s in all`);
 if (failures.length > 0) console.log(`Failed: ${failures.join('; ')}`);
@@ -61,7 +61,7 @@ function run(title, command, args) {
       cwd: ROOT,
       stdio: ['ignore', 'inherit', 'inherit'],
       detached: true,
-      env: { ...process.env, TEST_COUNTS_FILE: countsFile },
+      env: { ...process.env, TEST_COUNTS_FILE: COUNTS, TEST_PARENT_PID: String(process.pid) },
     });
     const end = (code) => {
       stage = undefined;
@@ -86,8 +86,8 @@ function endStage(signal) {
 
 function sumOfCounts() {
   const sum = { passed: 0, failed: 0, skipped: 0 };
-  if (existsSync(countsFile))
-    for (const line of readFileSync(countsFile, 'utf8').trim().split('\n'))
+  if (existsSync(COUNTS))
+    for (const line of readFileSync(COUNTS, 'utf8').trim().split('\n'))
       for (const [name, count] of Object.entries(JSON.parse(line))) sum[name] += count;
   return sum;
 }

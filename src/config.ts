@@ -16,15 +16,14 @@ const seconds = (fallback: number, min = 0.05): z.ZodType<number> =>
     .number()
     .min(min)
     .max(86_400 * 30)
-    .default(fallback) as z.ZodType<number>;
+    .default(fallback);
 const count = (fallback: number, min = 1, max = 10_000): z.ZodType<number> =>
-  z.coerce.number().int().min(min).max(max).default(fallback) as z.ZodType<number>;
-const flag = (fallback: boolean): z.ZodType<boolean> =>
-  z.stringbool().default(fallback) as z.ZodType<boolean>;
+  z.coerce.number().int().min(min).max(max).default(fallback);
+const flag = (fallback: boolean): z.ZodType<boolean> => z.stringbool().default(fallback);
 const url = (...protocols: string[]): z.ZodType<string> =>
   z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
     message: `expected a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
-  }) as z.ZodType<string>;
+  });
 
 const Environment = z.object({
   /** Unset: Postgres from npm is started in DATA_DIR. */
@@ -66,7 +65,7 @@ const Environment = z.object({
   LANGGRAPH_CONFIG_PATH: z.string().default('langgraph.json'),
   DATA_DIR: z.string().default('.millrace'),
   LOG_LEVEL: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
-  LOG_FORMAT: z.enum(['json', 'pretty']).optional(),
+  LOG_FORMAT: z.enum(['json', 'text']).optional(),
   NODE_ENV: z.string().optional(),
 });
 

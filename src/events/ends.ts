@@ -86,7 +86,7 @@ export function createRunEnds(deps: RunEndsDeps): RunEnds {
       } catch (error) {
         deps.onTrouble('look for ended runs', error);
       }
-    } while (lookAgain);
+    } while (lookAgain as boolean);
     looking = false;
   }
 

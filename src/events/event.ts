@@ -8,7 +8,7 @@ import { AppError } from '../errors.ts';
 /** Largest data of one event, in UTF-16 units. Anything bigger belongs in the store, with a reference here. */
 export const EVENT_LENGTH_MAX = 8 * 1024 * 1024;
 const TYPE_LENGTH_MAX = 1_024;
-// eslint-disable-next-line no-control-regex -- these are what would break a line or a field
+
 const CONTROL = /[\u0000-\u001f\u007f\u2028\u2029]/;
 
 export interface LogEvent {

@@ -102,8 +102,8 @@ export async function readPage(
   // The archive is dense up to archived_seq: what is missing there was rolled back.
   const upTo =
     run === undefined ? head.archived_seq : Math.min(head.archived_seq, run.lastSeq ?? Infinity);
-  const start = run?.firstSeq === undefined || run.firstSeq === null ? 0 : run.firstSeq - 1;
-  let seq = Math.max(lastRow, run !== undefined && run.firstSeq === null ? after : upTo, start);
+  const start = (run?.firstSeq ?? 1) - 1;
+  let seq = Math.max(lastRow, run?.firstSeq === null ? after : upTo, start);
   if (run !== undefined && (run.lastSeq !== null || run.firstSeq === null))
     return { events, seq, more: false, run };
 

@@ -114,7 +114,7 @@ export function openReader(deps: ReaderDeps, options: ReaderOptions, sink: Reade
       do {
         again = false;
         status = await readToEnd();
-      } while (again && status === undefined && !closed);
+      } while ((again as boolean) && status === undefined && !closed);
     } catch (error) {
       // The next hint, at the latest the hub's next look, tries again from the same position.
       deps.onTrouble(`read log of thread ${threadId}`, error);
@@ -139,7 +139,7 @@ export function openReader(deps: ReaderDeps, options: ReaderOptions, sink: Reade
         runFirst = page.run.firstSeq;
       for (const batch of inTerms(threadId, page.events)) {
         await deliver(batch);
-        if (closed) return undefined;
+        if (closed as boolean) return undefined;
       }
       if (runId === null || runFirst !== undefined) seq = Math.max(seq, page.seq);
       const status = page.run?.status;

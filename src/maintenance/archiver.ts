@@ -145,16 +145,15 @@ export function createArchiver(deps: ArchiverDeps): Service {
       rows.length === 0 ? new Map<string, number>() : await archiveRows(deps.db, rows);
     deps.metrics.eventsArchived.inc(rows.length);
     await Promise.all(
-      threadIds.map((threadId) => {
+      threadIds.map(async (threadId) => {
         const seq = archived.get(threadId);
+        if (seq === undefined) return;
         const log = keys.log(threadId);
-        return seq === undefined
-          ? undefined
-          : scripts.run(
-              'log-archived',
-              [log.meta, log.stream, log.dirty],
-              [threadId, seq, LOG_TTL_MS],
-            );
+        await scripts.run(
+          'log-archived',
+          [log.meta, log.stream, log.dirty],
+          [threadId, seq, LOG_TTL_MS],
+        );
       }),
     );
   }
@@ -177,7 +176,7 @@ export function createArchiver(deps: ArchiverDeps): Service {
       } catch (error) {
         // NOGROUP after a FLUSHALL, Redis or Postgres away: begin again from the group.
         grouped = false;
-        if (stopping) break;
+        if (stopping as boolean) break;
         deps.onTrouble('archive', error);
         await delay(RETRY_MS);
       }

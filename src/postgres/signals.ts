@@ -64,8 +64,8 @@ export function createPostgresSignals(db: Db, options: PostgresSignalsOptions): 
   const subscriber = createSubscriber.default<Record<string, string>>(
     { connectionString: options.url, application_name: 'millrace-listen' },
     {
-      parse: (text) => text,
-      serialize: (text) => text,
+      parse: (text): unknown => text,
+      serialize: String,
       retryTimeout: Infinity,
       retryInterval: 500,
       paranoidChecking: 5_000,

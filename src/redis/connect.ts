@@ -8,6 +8,8 @@ import type { RedisOptions } from 'ioredis';
 /** A command that has no answer after this long counts as failed; its writer asks again or goes the direct way. */
 const COMMAND_TIMEOUT_MS = 2_000;
 const RECONNECT_DELAY_MAX_MS = 500;
+/** A connection that blocks in Redis does not see its end at once; it need not hold up a stop. */
+const DISCONNECT_TIMEOUT_MS = 100;
 
 export type { Redis };
 
@@ -46,6 +48,7 @@ export function connectBlocking(
     new Redis(options.url, {
       connectionName: options.name,
       maxRetriesPerRequest: null,
+      disconnectTimeout: DISCONNECT_TIMEOUT_MS,
       retryStrategy,
     } satisfies RedisOptions),
     onError,

@@ -90,7 +90,9 @@ const HIDDEN_SQL = `
 
 async function insertRun(db: Db, newRun: NewRun, text: string): Promise<CreatedRun> {
   // The hidden thread of a stateless run and its run are one statement: the foreign key is checked at its end.
-  const { rows } = await db.query<RunRow & { active_before: number; run_id: string | null }>({
+  const { rows } = await db.query<
+    Omit<RunRow, 'run_id'> & { active_before: number; run_id: string | null }
+  >({
     name: text === HIDDEN_SQL ? 'create-run-hidden' : 'create-run',
     text,
     values: [
@@ -108,10 +110,10 @@ async function insertRun(db: Db, newRun: NewRun, text: string): Promise<CreatedR
   const row = rows[0];
   if (row === undefined)
     throw new ThreadNotFoundError(`Thread with ID ${newRun.threadId} not found`);
-  const { active_before: activeBefore, ...run } = row;
-  if (run.run_id === null)
+  const { active_before: activeBefore, run_id: runId, ...run } = row;
+  if (runId === null)
     throw new ThreadBusyError(
       'Thread is already running a task. Wait for it to finish or choose a different multitask strategy.',
     );
-  return { run, waits: activeBefore > 0, cancelled: [] };
+  return { run: { run_id: runId, ...run }, waits: activeBefore > 0, cancelled: [] };
 }

@@ -1,6 +1,7 @@
 /** Every metric of the system, in one place. Names follow the words of ARCHITECTURE.md; units are in the names. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
+// eslint-disable-next-line @typescript-eslint/explicit-module-boundary-types -- the declarations below are the type
 export function createMetrics() {
   const registry = new Registry();
   const registers = [registry];

@@ -28,7 +28,7 @@ for (const folder of folders)
   for (const pid of postmastersIn(folder)) if (!groups.has(pid)) groups.set(pid, 'SIGQUIT');
 for (const [pid, signal] of groups) kill(pid, signal);
 const deadline = Date.now() + END_MS_MAX;
-while ([...groups.keys()].some((pid) => kill(pid, 0)) && Date.now() < deadline) await pause(20);
+while ([...groups.keys()].some(isAlive) && Date.now() < deadline) await pause(20);
 for (const pid of groups.keys()) kill(pid, 'SIGKILL');
 for (const folder of folders)
   rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
@@ -39,6 +39,16 @@ function kill(pid, signal) {
     return true;
   } catch {
     return false;
+  }
+}
+
+function isAlive(pid) {
+  if (!kill(pid, 0)) return false;
+  try {
+    // `pid (name) state …`. A zombie is dead; some init processes are slow to bury them.
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return kill(pid, 0); // no /proc, or gone just now
   }
 }
 

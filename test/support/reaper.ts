@@ -9,8 +9,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { isAlive } from './process-family.ts';
 
 let reaper: ChildProcess | undefined;
+let parentWatch: NodeJS.Timeout | undefined;
 const announced = new Set<string>();
 
 /**
@@ -50,6 +52,7 @@ function withdraw(key: string, line: string): void {
   if (announced.size > 0) return;
   reaper.stdin?.end();
   reaper = undefined;
+  clearInterval(parentWatch);
 }
 
 function startReaper(): ChildProcess {
@@ -63,5 +66,16 @@ function startReaper(): ChildProcess {
   const stdin = child.stdin as Writable & { unref(): void };
   stdin.unref();
   stdin.on('error', () => undefined);
+  parentWatch = endWithJest();
   return child;
+}
+
+/** A worker whose Jest was killed would go on to the end of its file, with all its servers. */
+function endWithJest(): NodeJS.Timeout | undefined {
+  // From global-setup.mjs. Not process.ppid: Jest gives its tests a copy of `process` that goes stale.
+  const jest = Number(process.env['TEST_JEST_PID']);
+  if (!(jest > 0) || jest === process.pid) return undefined;
+  return setInterval(() => {
+    if (!isAlive(jest)) process.kill(process.pid, 'SIGKILL');
+  }, 500).unref();
 }

@@ -117,7 +117,7 @@ let passing = false;
 export function passThroughOurStore(): void {
   if (passing) return;
   passing = true;
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with its own this below
+
   const { start } = AsyncBatchedStore.prototype;
   AsyncBatchedStore.prototype.start = function (this: AsyncBatchedStore): void {
     const wrapper = this as unknown as Wrapper;
