@@ -10,9 +10,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createDeferred, type Deferred } from '../lib/deferred.ts';
-import type { CheckpointWriter } from '../graphs/port.ts';
 import { isTransient } from '../postgres/pool.ts';
 import type { CheckpointPut, CheckpointStorage, WritePut } from './storage.ts';
+import type { CheckpointWriter } from './writer.ts';
 
 /** How long a put may wait for company. Lost with the process: that much of the last superstep's work. */
 const GATHER_MS = 5;

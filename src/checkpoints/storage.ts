@@ -8,9 +8,9 @@
  * it every INSERT, which all select from it) is gone. A claim that comes second waits for us.
  */
 import { AppError } from '../errors.ts';
-import type { CheckpointWriter } from '../graphs/port.ts';
 import { jsonbText } from '../postgres/jsonb.ts';
 import type { Db } from '../postgres/pool.ts';
+import type { CheckpointWriter } from './writer.ts';
 
 /** In checkpoint_writes, whose key cannot be null: written by no run. */
 const NO_RUN = '00000000-0000-0000-0000-000000000000';

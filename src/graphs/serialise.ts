@@ -20,9 +20,10 @@ export class EventInvalidError extends AppError {
  * @throws {EventInvalidError} naming the key of a BigInt, a cycle, or whatever refuses to be serialised
  */
 export function encodeData(data: unknown): string {
+  // Of these JSON.stringify makes no text at all.
+  if (data === undefined || typeof data === 'function' || typeof data === 'symbol') return 'null';
   try {
-    // undefined for undefined, functions and symbols, whatever its type says.
-    return JSON.stringify(data, flattenMessage) ?? 'null';
+    return JSON.stringify(data, flattenMessage);
   } catch (cause) {
     const { path, reason } = findOffender(data, [], [], cause);
     throw new EventInvalidError(`cannot be serialised as JSON: ${path} ${reason}`, { cause });

@@ -123,7 +123,7 @@ function streamOptions(
   signal: AbortSignal,
   resumes: boolean,
 ): LangGraphConfig {
-  const { config, streamModes, streamSubgraphs, interruptBefore, interruptAfter } = execution;
+  const { config, streamSubgraphs, interruptBefore, interruptAfter } = execution;
   const given = Object.entries(config.configurable).filter(
     ([key]) => !key.startsWith('__') && !(resumes && START_AT.has(key)),
   );
@@ -150,8 +150,7 @@ function streamOptions(
   if (interruptBefore !== null) options['interruptBefore'] = interruptBefore;
   if (interruptAfter !== null) options['interruptAfter'] = interruptAfter;
   // Makes LangGraph.js add the light `checkpoints` chunk before each values chunk, as clients know it.
-  const showsValues = streamModes.includes('values') || streamModes.includes('messages');
-  if (streamSubgraphs && showsValues) options['version'] = 'v2';
+  if (streamSubgraphs && translator.showsValues) options['version'] = 'v2';
   return options;
 }
 

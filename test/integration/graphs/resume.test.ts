@@ -111,7 +111,7 @@ test.each([
   ['after', { interruptAfter: ['a'] }],
   ['before all', { interruptBefore: '*' as const, runs: [] }],
 ])('an attempt that died at a breakpoint %s a node stays there', async (_where, given) => {
-  const { runs = ['a'], ...breakpoints } = { runs: ['a'], ...given };
+  const { runs, ...breakpoints } = { runs: ['a'], ...given };
   const ran: string[] = [];
   const graph = await chain(ran);
   const threadId = await createThread(database.pool);
