@@ -89,6 +89,7 @@ export function createServer(deps: ServerDeps): Server {
       if (http.listening) return;
       await ensureSystemAssistants(deps.pool, deps.graphs.ids());
       await listen();
+      deps.log.info('listening', { url: `http://${deps.config.HOST}:${port}` });
     },
     stop: () => (stopped ??= close()),
   };
