@@ -3,7 +3,7 @@
  * for, so that adding it again while it waits is a no-op. Jobs are removed when done, whatever came of
  * them: retries and failures are rows, and a job that stays would block its id.
  */
-import { Queue, Worker } from 'bullmq';
+import { Queue, WaitingError, Worker } from 'bullmq';
 import { z } from 'zod';
 import type { RunConsumer, RunHandler, RunQueue, WakeUp } from './port.ts';
 
@@ -80,10 +80,16 @@ export function createBullmqConsumer(
     start() {
       worker ??= new Worker(
         RUN_QUEUE_NAME,
-        async (job) => {
+        async (job, token) => {
           const data = JobData.safeParse(job.data);
-          if (data.success) await handler(data.data.runId);
-          else options.onTrouble(`job ${String(job.id)}`, data.error);
+          if (!data.success) {
+            options.onTrouble(`job ${String(job.id)}`, data.error);
+            return;
+          }
+          if (await handler(data.data.runId)) return;
+          // A paused worker's blocking read still brings the job that ends it.
+          await job.moveToWait(token);
+          throw new WaitingError();
         },
         {
           prefix: bullPrefix({ ...options, onRefused: () => undefined }),
