@@ -63,6 +63,8 @@ async function misbehave(plan: Plan, config: LangGraphRunnableConfig): Promise<b
       process.kill(process.pid, 'SIGKILL');
       break;
     case 'block': {
+      // What is under way is answered first: else it times out in the block, and the direct path is tried.
+      await delay(100);
       const until = Date.now() + forMs;
       while (Date.now() < until);
       break;
