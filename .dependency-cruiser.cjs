@@ -18,13 +18,26 @@ const MAY_IMPORT = {
   runs: [...STORES, 'events/', 'queue/', 'checkpoints/'], // a run's and a thread's states go with them
   checkpoints: [...BASE, 'postgres/', 'pregel/checkpoint[.]ts'],
   store: [...BASE, 'postgres/', 'pregel/checkpoint[.]ts'],
+  assistants: [...BASE, 'postgres/'],
+  threads: [...BASE, 'postgres/', 'checkpoints/', 'runs/'],
   graphs: [...BASE, 'postgres/', 'pregel/', ...STATE],
   bus: STORES,
   workflow: [...BASE, 'telemetry/', 'pregel/', 'bus/'],
   compat: STORES,
   maintenance: RUNS,
   worker: [...RUNS, 'pregel/', 'graphs/', ...STATE, 'bus/', 'workflow/', 'compat/', 'maintenance/'],
-  server: [...RUNS, 'pregel/', 'graphs/', ...STATE, 'bus/', 'workflow/', 'compat/', 'maintenance/'],
+  server: [
+    ...RUNS,
+    'assistants/',
+    'threads/',
+    'pregel/',
+    'graphs/',
+    ...STATE,
+    'bus/',
+    'workflow/',
+    'compat/',
+    'maintenance/',
+  ],
 };
 // A driver is imported where its connections are made, and nowhere else.
 const DRIVERS = {

@@ -23,6 +23,9 @@ function command(
     });
 }
 
+command('serve', 'answer the API', async () => (await import('./cli/serve.ts')).serveCommand)
+  .option('-H, --host <address>', 'address to listen on (HOST)')
+  .option('-p, --port <port>', 'port to listen on (PORT)');
 command(
   'worker',
   'execute runs',
