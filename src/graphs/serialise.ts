@@ -40,6 +40,9 @@ export function toPlain(data: unknown): unknown {
 /** `this` is the holder: `value` went through toJSON already, the holder's has not. */
 function flattenMessage(this: unknown, key: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
+  // Messages mostly come in lists; flat before JSON.stringify meets them, their toJSON is never called (half the time).
+  if (Array.isArray(value) && value.some(isMessage))
+    return value.map((item: unknown) => (isMessage(item) ? flat(item) : item));
   const raw = (this as Record<string, unknown>)[key];
   return isMessage(raw) ? flat(raw) : value;
 }
