@@ -118,7 +118,8 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     async ({ deaf }) => {
       const threadId = await newThread();
       const run = await client.runs.create(threadId, 'counter', count(4, 5_000, deaf));
-      await waitUntil(async () => (await statusOf(threadId, run.run_id)) === 'running', {
+      // Not only claimed: cancelled before its first checkpoint it would leave nothing to go on from.
+      await waitUntil(async () => (await client.threads.getState(threadId)).next.length > 0, {
         timeoutMs: 10_000,
       });
       const stream = collect(client.runs.joinStream(threadId, run.run_id));
