@@ -15,7 +15,7 @@ const MAY_IMPORT = {
   postgres: [...BASE, 'telemetry/', 'pregel/checkpoint[.]ts'],
   events: STORES, // the log; knows no queue
   queue: STORES, // wake-ups only; knows no log
-  runs: [...STORES, 'events/', 'queue/'],
+  runs: [...STORES, 'events/', 'queue/', 'checkpoints/'], // a run's and a thread's states go with them
   checkpoints: [...BASE, 'postgres/', 'pregel/checkpoint[.]ts'],
   store: [...BASE, 'postgres/', 'pregel/checkpoint[.]ts'],
   assistants: [...BASE, 'postgres/'],

@@ -60,8 +60,8 @@ export async function copyThreadCheckpoints(db: Db, from: string, to: string): P
        INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_id, head, metadata)
        SELECT $2::uuid, checkpoint_ns, checkpoint_id, parent_id, head,
          CASE WHEN metadata ? 'thread_id'
-           THEN jsonb_set(metadata, '{thread_id}', to_jsonb($2::uuid)) ELSE metadata END
-       FROM checkpoints WHERE thread_id = $1 ORDER BY position
+           THEN jsonb_set(metadata, '{thread_id}', to_jsonb($2::uuid::text)) ELSE metadata END
+       FROM checkpoints WHERE thread_id = $1::uuid ORDER BY position
      ), b AS (
        INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, data)
        SELECT $2::uuid, checkpoint_ns, channel, version, type, data FROM checkpoint_blobs WHERE thread_id = $1

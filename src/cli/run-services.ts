@@ -16,8 +16,6 @@ import type { Log } from '../telemetry/log.ts';
 /** A stop that takes longer than the grace for runs and this is given up. */
 const STOP_LIMIT_MS = 30_000;
 
-export type CoreConfig = Config & { DATABASE_URL: string };
-
 /** Starts `services(core)` after the core; settles with the exit code when all have stopped. */
 export async function runServices(
   name: string,

@@ -182,7 +182,6 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
         if (Date.now() - pressedSince > BACKPRESSURE_DIRECT_MS) goDirect();
         else await delay(BACKPRESSURE_RETRY_MS);
         return;
-      case 'BEHIND':
       case 'FENCED':
       case 'CLOSED':
         fence();

@@ -77,9 +77,9 @@ class LazyRegistry implements GraphRegistry {
     return loading;
   }
 
-  async #load(graphId: string, { origin, load }: Entry): Promise<Graph> {
-    const value = await load();
-    const wrap = (made: unknown): Promise<Graph> => this.#wrap(graphId, origin, made);
+  async #load(graphId: string, entry: Entry): Promise<Graph> {
+    const value = await entry.load();
+    const wrap = (made: unknown): Promise<Graph> => this.#wrap(graphId, entry.origin, made);
     if (typeof value !== 'function' || adapterOf(value) !== undefined) return wrap(value);
     const make = value as (config: unknown) => unknown;
     return new FactoryGraph(graphId, async (config) => wrap(await make(config)));
@@ -104,8 +104,9 @@ function adapterOf(value: unknown): GraphAdapter | undefined {
 function compile(origin: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null || !('compile' in value)) return value;
   if (typeof value.compile !== 'function') return value;
+  const builder = value as { compile(): unknown };
   try {
-    return value.compile() as unknown;
+    return builder.compile();
   } catch (cause) {
     throw new GraphInvalidError(`${origin}: the graph does not compile`, { cause });
   }

@@ -35,21 +35,22 @@ export function readPostmaster(data: string): Postmaster | undefined {
 export function ownerAlive(file: string): boolean {
   if (!existsSync(file)) return false;
   const pid = Number(readFileSync(file, 'utf8'));
-  return pid !== process.pid && commandOf(pid) !== '';
+  return pid !== process.pid && programOf(pid) !== '';
 }
 
 /** Containers start with the same pids again and again: a living pid alone says nothing. */
 export function isPostgres(pid: number): boolean {
-  return /postgres|initdb/.test(commandOf(pid));
+  // The program only: `postgres` among the arguments is anybody's.
+  return /(^|\/)postgres$/.test(programOf(pid));
 }
 
-/** The command line of a living process; empty for none and for zombies. */
-function commandOf(pid: number): string {
+/** What a living process executes, as it was called; empty for none and for zombies. */
+function programOf(pid: number): string {
   if (!Number.isSafeInteger(pid) || pid <= 0) return '';
   try {
     if (existsSync('/proc/self/cmdline'))
-      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
-    return execFileSync('ps', ['-o', 'args=', '-p', String(pid)], { encoding: 'utf8' }).trim();
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[0] ?? '';
+    return execFileSync('ps', ['-o', 'comm=', '-p', String(pid)], { encoding: 'utf8' }).trim();
   } catch {
     return '';
   }

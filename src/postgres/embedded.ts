@@ -44,6 +44,8 @@ const STOP_MS_MAX = 20_000;
 const START_ATTEMPTS_MAX = 5;
 const POLL_MS = 20;
 const LOG_TAIL_CHARS = 1_500;
+/** Pid of the process whose `stop` counts. */
+const OWNER_FILE = 'millrace.owner';
 const DATABASE_USER = 'millrace';
 
 export interface EmbeddedPostgresOptions {
@@ -90,6 +92,11 @@ export async function startEmbeddedPostgres(
     if (running !== undefined) {
       if (options.port === undefined || options.port === running.port)
         return handle(place, running, true);
+      if (ownerAlive(join(place.data, OWNER_FILE)))
+        throw new EmbeddedPostgresError(
+          `another process uses the Postgres in ${place.home} on port ${running.port}: ` +
+            `stop it, or do not ask for port ${options.port}`,
+        );
       await stopPostmaster(place.data);
     }
     const started = await launch(place, options, deadline);
@@ -235,7 +242,7 @@ function exited(child: ChildProcess): Promise<number> {
 function handle(place: Place, postmaster: Postmaster, attached: boolean): EmbeddedPostgres {
   const password = readFileSync(join(place.data, 'millrace.password'), 'utf8').trim();
   const { pid, port } = postmaster;
-  const ownerFile = join(place.data, 'millrace.owner');
+  const ownerFile = join(place.data, OWNER_FILE);
   const borrowed = attached && ownerAlive(ownerFile);
   if (!borrowed) writeFileSync(ownerFile, String(process.pid));
   let stopping: Promise<void> | undefined;

@@ -6,7 +6,6 @@
 
 /** What jsonb cannot hold, as JSON.stringify writes it: \u0000 and lone surrogates. */
 const REFUSED_BY_JSONB = /\\u(0000|d[89a-f])/;
-
 const REFUSED = /\u0000|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
 
 /** JSON text that jsonb takes: the characters it refuses become U+FFFD, in keys too. */

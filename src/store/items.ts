@@ -90,19 +90,18 @@ export class ItemStore {
   async put(items: readonly (ItemKey & { value: Record<string, unknown> })[]): Promise<void> {
     if (items.length === 0) return;
     const last = [...new Map(items.map((item) => [idOf(item), item])).values()];
+    const rows = last.map(({ namespace, key, value }) => {
+      assertStorable([...namespace, key]);
+      return { namespace, key, value: JSON.stringify(value), searchable: jsonbText(value) };
+    });
     await this.#db.query(
       `INSERT INTO store_items (namespace, key, value, searchable, created_at, updated_at)
-       SELECT k.namespace, k.key, v.value::json, v.searchable::jsonb, n.now, n.now
-       FROM json_to_recordset($1) WITH ORDINALITY AS k (namespace text[], key text, n bigint)
-       JOIN unnest($2::text[], $3::text[]) WITH ORDINALITY AS v (value, searchable, n) ON v.n = k.n,
-       (SELECT date_trunc('milliseconds', clock_timestamp()) AS now) n
+       SELECT namespace, key, value::json, searchable::jsonb, now, now
+       FROM json_to_recordset($1) AS i (namespace text[], key text, value text, searchable text),
+         date_trunc('milliseconds', clock_timestamp()) AS now
        ON CONFLICT (namespace, key) DO UPDATE SET value = EXCLUDED.value, searchable = EXCLUDED.searchable,
          updated_at = greatest(EXCLUDED.updated_at, store_items.updated_at + interval '1 millisecond')`,
-      [
-        keysText(last),
-        last.map((item) => JSON.stringify(item.value)),
-        last.map((item) => jsonbText(item.value)),
-      ],
+      [JSON.stringify(rows)],
     );
   }
 

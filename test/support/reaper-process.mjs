@@ -4,7 +4,7 @@
  *
  * Lines: `pid <n> <signal>`, `forget <n>`, `folder <path>`, `forget-folder <path>`.
  */
-import { readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -57,8 +57,17 @@ function postmastersIn(folder) {
     return readdirSync(folder, { recursive: true })
       .filter((path) => path.endsWith('postmaster.pid'))
       .map((path) => Number(readFileSync(join(folder, path), 'utf8').split('\n')[0]))
-      .filter((pid) => pid > 1);
+      .filter((pid) => pid > 1 && isPostgres(pid));
   } catch {
     return []; // gone, or changing under the walk
+  }
+}
+
+/** A stale file may name a pid that is somebody else's by now. */
+function isPostgres(pid) {
+  try {
+    return /(^|\/)postgres$/.test(readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[0]);
+  } catch {
+    return !existsSync('/proc/self');
   }
 }

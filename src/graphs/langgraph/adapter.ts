@@ -6,6 +6,7 @@ import type { GraphAdapter } from '../adapter.ts';
 import { GraphInvalidError } from '../adapter.ts';
 import type { Graph } from '../port.ts';
 import { compiledGraphOf } from './compiled.ts';
+import type * as Implementation from './graph.ts';
 
 export const langGraphAdapter: GraphAdapter = {
   recognises: (value) => compiledGraphOf(value) !== undefined,
@@ -19,7 +20,7 @@ export const langGraphAdapter: GraphAdapter = {
   },
 };
 
-async function importPeer(graphId: string): Promise<typeof import('./graph.ts')> {
+async function importPeer(graphId: string): Promise<typeof Implementation> {
   try {
     return await import('./graph.ts');
   } catch (cause) {

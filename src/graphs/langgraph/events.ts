@@ -50,6 +50,11 @@ export class EventTranslator {
     return [...modes];
   }
 
+  /** Clients that see values, or whole messages out of them, also get a light `checkpoints` event with each. */
+  get showsValues(): boolean {
+    return this.#modes.has('values') || this.#modes.has('messages');
+  }
+
   /** @param chunk `[namespace, mode, payload]` when streaming subgraphs, else `[mode, payload]` */
   chunk(chunk: unknown): void {
     const [ns, mode, payload] = (this.#subgraphs ? chunk : [[], ...(chunk as unknown[])]) as [
@@ -111,8 +116,8 @@ export class EventTranslator {
     if (chunk.id === undefined) return;
     const known = this.#partial.get(chunk.id);
     if (known === undefined) {
-      const { tags: _tags, name: _name, ...rest } = metadata;
-      this.#sink.emit('messages/metadata', { [chunk.id]: { metadata: rest } });
+      const shown = without(metadata, ['tags', 'name']);
+      this.#sink.emit('messages/metadata', { [chunk.id]: { metadata: shown } });
     }
     const whole = known === undefined ? chunk : known.concat(chunk);
     this.#partial.set(chunk.id, whole);
@@ -134,9 +139,9 @@ export class EventTranslator {
 
   #checkpoint(ns: readonly string[], payload: Fields): void {
     const asked = this.#modes.has('checkpoints');
-    // `{id, parent_id, step, source}` comes beside every values chunk while nobody asked for checkpoints.
+    // `{id, parent_id, step, source}` comes beside values chunks while nobody asked for checkpoints.
     if (isEnvelope(payload)) {
-      if (!asked) this.#emit('checkpoints', ns, payload);
+      if (!asked && this.showsValues) this.#emit('checkpoints', ns, payload);
       return;
     }
     const { values, metadata, next } = payload;
@@ -171,8 +176,11 @@ function debugCheckpointOf(payload: Fields): Fields {
 
 function publicConfig(config: LangGraphConfig | undefined): Fields | undefined {
   if (config === undefined) return undefined;
-  const { callbacks: _callbacks, configurable, ...rest } = config;
-  return { ...rest, configurable: publicKeys(configurable) };
+  return { ...without(config, ['callbacks']), configurable: publicKeys(config.configurable) };
+}
+
+function without(fields: Fields, keys: readonly string[]): Fields {
+  return Object.fromEntries(Object.entries(fields).filter(([key]) => !keys.includes(key)));
 }
 
 /** A task whose subgraph has a state of its own says where, under `checkpoint`. */

@@ -73,7 +73,7 @@ export class LangGraphGraph implements Graph {
     return toPlain(drawable.toJSON()) as JsonObject;
   }
 
-  schemas(_config: GraphConfig): Promise<JsonObject> {
+  schemas(): Promise<JsonObject> {
     const { state, input, output, config } = schemasOf(this.#graph);
     return Promise.resolve({
       graph_id: this.graphId,

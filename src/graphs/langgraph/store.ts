@@ -18,9 +18,9 @@ import type {
 import type { ItemStore } from '../../store/items.ts';
 
 interface Waiting {
-  operation: Operation;
-  resolve(result: unknown): void;
-  reject(error: unknown): void;
+  readonly operation: Operation;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 export class LangGraphStore extends BaseStore {
@@ -63,7 +63,7 @@ export class LangGraphStore extends BaseStore {
       operations.flatMap((operation, index) => (test(operation) ? [[index, operation as T]] : []));
     const gets = at<GetOperation>(isGet);
     const found = await this.#items.get(gets.map(([, key]) => key));
-    gets.forEach(([index], n) => (results[index] = found[n]));
+    for (const [n, [index]] of gets.entries()) results[index] = found[n];
     for (const [index, operation] of at<SearchOperation>(isSearch))
       results[index] = await this.#items.search(operation);
     for (const [index, operation] of at<ListNamespacesOperation>(isList))

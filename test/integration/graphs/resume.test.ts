@@ -111,7 +111,7 @@ test.each([
   ['after', { interruptAfter: ['a'] }],
   ['before all', { interruptBefore: '*' as const, runs: [] }],
 ])('an attempt that died at a breakpoint %s a node stays there', async (_where, given) => {
-  const { runs = ['a'], ...breakpoints } = { runs: ['a'], ...given };
+  const { runs, ...breakpoints } = { runs: ['a'], ...given };
   const ran: string[] = [];
   const graph = await chain(ran);
   const threadId = await createThread(database.pool);
@@ -184,4 +184,46 @@ test('a fork that died goes on from its own checkpoint, not from the one it fork
   const result = await nextAttempt(graph, { ...dead, interruptAfter: null });
   expect(ran).toEqual(['b', 'c']);
   expect(result.output).toEqual({ log: ['in', 'a', 'b', 'c'] });
+});
+
+test('an attempt killed inside a subgraph goes on inside it', async () => {
+  const ran: string[] = [];
+  const entered = createDeferred();
+  let dead = true;
+  const sub = new StateGraph(State)
+    .addNode('one', () => {
+      ran.push('one');
+      return { log: ['one'] };
+    })
+    .addNode('two', async () => {
+      ran.push('two');
+      entered.resolve();
+      if (dead) await new Promise(() => undefined);
+      return { log: ['two'] };
+    })
+    .addEdge(START, 'one')
+    .addEdge('one', 'two')
+    .compile();
+  const graph = await createGraphRegistry(createDependencies(database.pool), {
+    graphs: {
+      parent: new StateGraph(State)
+        // A node's wrapper keeps the parent's log from being added to itself.
+        .addNode('sub', async (_state, config) => {
+          const { log } = await sub.invoke({ log: [] }, config);
+          return { log };
+        })
+        .addEdge(START, 'sub'),
+    },
+  }).get('parent');
+  const threadId = await createThread(database.pool);
+  const execution = createExecution(threadId, createSink(), {
+    input: { log: ['in'] },
+    durability: 'sync',
+  });
+  void graph.execute(execution);
+  await entered.promise;
+  dead = false;
+  const result = await nextAttempt(graph, execution);
+  expect(ran).toEqual(['one', 'two', 'two']);
+  expect(result.output).toEqual({ log: ['in', 'one', 'two'] });
 });

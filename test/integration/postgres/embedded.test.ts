@@ -76,6 +76,9 @@ test('a server that outlived a killed process is attached, with its data', async
   expect(guest).toMatchObject({ attached: true, pid });
   await guest.stop();
   expect(isAlive(pid)).toBe(true);
+  await expect(
+    startEmbeddedPostgres({ folder, fsync: false, port: await freePort() }),
+  ).rejects.toThrow(/another process uses/);
 
   process.kill(parent.pid, 'SIGKILL');
   await parent.waitForEnd();
@@ -104,13 +107,18 @@ test('a pid file of a dead or foreign process is no obstacle', async () => {
   await waitUntil(() => !isAlive(first.pid), { timeoutMs: 5_000 });
   const pidFile = join(folder, 'data/postmaster.pid');
   expect(existsSync(pidFile)).toBe(true);
-  // In a container the same small pids come again: here this very process has it.
-  writeFileSync(pidFile, [process.pid, '', '', first.port, '', '', '', 'ready'].join('\n'));
+  // In a container the same small pids come again, and `postgres` is a word in many command lines.
+  const foreign = await startProcess(process.execPath, [
+    ...['-e', 'setInterval(() => {}, 1000)', '/some/postgres'],
+  ]);
+  writeFileSync(pidFile, [foreign.pid, '', '', first.port, '', '', '', 'ready'].join('\n'));
 
   const second = await startEmbeddedPostgres({ folder, fsync: false });
   expect(second.attached).toBe(false);
   expect(await query(second.url, 'SELECT 1 AS value')).toBe(1);
   await second.stop();
+  expect(foreign.ended).toBeNull();
+  await foreign.kill();
 });
 
 test('a start that cannot succeed says why', async () => {
