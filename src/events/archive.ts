@@ -114,16 +114,3 @@ export async function readLogHead(db: Db, threadId: string): Promise<LogHead | u
   const row = rows[0];
   return row && { term: row.term, logTerm: row.log_term, archivedSeq: row.archived_seq };
 }
-
-/**
- * The smallest start of the terms later than `term`: a cursor (seq, term) is valid when seq is below it.
- * @returns Infinity when there is none
- */
-export async function firstLaterStart(db: Db, threadId: string, term: number): Promise<number> {
-  const { rows } = await db.query<{ start: number | null }>({
-    name: 'first-later-start',
-    text: 'SELECT min(start_seq) AS start FROM terms WHERE thread_id = $1 AND term > $2',
-    values: [threadId, term],
-  });
-  return rows[0]?.start ?? Infinity;
-}

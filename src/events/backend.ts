@@ -20,7 +20,6 @@ export const APPEND_STATUSES = [
   'OK',
   'DUP', // already there
   'GAP', // the log lost our tail: send again from last + 1
-  'BEHIND', // below this term's start: a bug of the writer
   'FENCED', // a newer term owns the thread: stop, write nothing more anywhere
   'REOPEN', // the log went back in time: ask Postgres, then reopen
   'CLOSED', // the run has ended

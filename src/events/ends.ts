@@ -17,6 +17,7 @@ const EndMessage = z.object({
   runId: z.guid(),
   status: z.string(),
   lastSeq: z.int().nonnegative(),
+  term: z.int().nonnegative(),
 });
 
 /** Status of a run that is gone: rolled back, or deleted with its thread. */
@@ -66,9 +67,10 @@ export function createRunEnds(deps: RunEndsDeps): RunEnds {
           thread_id: string;
           status: string;
           last_seq: number | null;
+          term: number | null;
         }>({
           name: 'run-ends',
-          text: 'SELECT run_id, thread_id, status, last_seq FROM runs WHERE run_id = ANY($1)',
+          text: 'SELECT run_id, thread_id, status, last_seq, term FROM runs WHERE run_id = ANY($1)',
           values: [ids],
         });
         const missing = new Set(ids);
@@ -80,9 +82,11 @@ export function createRunEnds(deps: RunEndsDeps): RunEnds {
               runId: row.run_id,
               status: row.status,
               lastSeq: row.last_seq ?? 0,
+              term: row.term ?? 0,
             });
         }
-        for (const runId of missing) tell({ threadId: '', runId, status: DELETED, lastSeq: 0 });
+        for (const runId of missing)
+          tell({ threadId: '', runId, status: DELETED, lastSeq: 0, term: 0 });
       } catch (error) {
         deps.onTrouble('look for ended runs', error);
       }

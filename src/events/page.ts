@@ -40,9 +40,12 @@ export interface Page {
   /** More may be there: ask again. */
   more: boolean;
   run: PageRun | undefined;
+  /** Smallest start of the terms later than the position's: at or below its seq, what it has was lost. */
+  laterStart: number;
 }
 
 interface Row {
+  later_start: number | null;
   archived_seq: number;
   log_term: number;
   status: string | null;
@@ -58,7 +61,8 @@ interface Row {
 // One statement, so that head, run and events are of one snapshot: while the run has no last_seq
 // there, no event of a later run can be in it.
 const PAGE_SQL = `
-  SELECT t.archived_seq, t.log_term, r.status, r.first_seq, r.last_seq, r.term AS run_term, e.seq, e.term, e.type, e.data
+  SELECT t.archived_seq, t.log_term,
+    (SELECT min(start_seq) FROM terms WHERE thread_id = $1 AND term > $4) AS later_start, r.status, r.first_seq, r.last_seq, r.term AS run_term, e.seq, e.term, e.type, e.data
   FROM threads t
   LEFT JOIN runs r ON r.run_id = $3 AND r.thread_id = t.thread_id
   LEFT JOIN LATERAL (
@@ -71,20 +75,20 @@ const PAGE_SQL = `
   WHERE t.thread_id = $1`;
 
 /**
- * @param after last seq the reader has; 0 for none
+ * @param after the last event the reader has; seq 0 for none, term undefined when it has none of this log
  * @param runId read this run's range only; null for the whole thread
  * @returns undefined when the thread, or the run, is gone
  */
 export async function readPage(
   deps: PageDeps,
   threadId: string,
-  after: number,
+  after: { readonly seq: number; readonly term: number | undefined },
   runId: string | null,
 ): Promise<Page | undefined> {
   const { rows } = await deps.db.query<Row>({
     name: 'read-page',
     text: PAGE_SQL,
-    values: [threadId, after, runId],
+    values: [threadId, after.seq, runId, after.term ?? null],
   });
   const head = rows[0];
   if (head === undefined) return undefined;
@@ -95,17 +99,18 @@ export async function readPage(
   for (const row of rows)
     if (row.seq !== null)
       events.push({ seq: row.seq, term: row.term, type: row.type, data: row.data });
+  const laterStart = head.later_start ?? Infinity;
   const full = events.length === PAGE_EVENTS_MAX;
-  const lastRow = events.at(-1)?.seq ?? after;
-  if (full) return { events, seq: lastRow, more: true, run };
+  const lastRow = events.at(-1)?.seq ?? after.seq;
+  if (full) return { events, seq: lastRow, more: true, run, laterStart };
 
   // The archive is dense up to archived_seq: what is missing there was rolled back.
   const upTo =
     run === undefined ? head.archived_seq : Math.min(head.archived_seq, run.lastSeq ?? Infinity);
   const start = (run?.firstSeq ?? 1) - 1;
-  let seq = Math.max(lastRow, run?.firstSeq === null ? after : upTo, start);
+  let seq = Math.max(lastRow, run?.firstSeq === null ? after.seq : upTo, start);
   if (run !== undefined && (run.lastSeq !== null || run.firstSeq === null))
-    return { events, seq, more: false, run };
+    return { events, seq, more: false, run, laterStart };
 
   const tail = await readTail(deps, threadId, seq);
   let more = tail.length === PAGE_EVENTS_MAX;
@@ -120,7 +125,7 @@ export async function readPage(
     events.push(event);
     seq = event.seq;
   }
-  return { events, seq, more, run };
+  return { events, seq, more, run, laterStart };
 }
 
 function pageRun(row: Row): PageRun {

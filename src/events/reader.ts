@@ -7,7 +7,6 @@
  * While live, batches come straight from the hub, if they go on where the reader stands. In any doubt
  * the reader takes the log. A position that the log has lost meanwhile is announced by one rewind.
  */
-import { firstLaterStart } from './archive.ts';
 import { DELETED } from './ends.ts';
 import type { RunEnds } from './ends.ts';
 import type { LiveBatch, LogBatch, Position } from './event.ts';
@@ -129,13 +128,13 @@ export function openReader(deps: ReaderDeps, options: ReaderOptions, sink: Reade
 
   /** @returns the terminal status when there is nothing more to come */
   async function readToEnd(): Promise<string | undefined> {
-    if (term !== undefined) {
-      const start = await firstLaterStart(deps.db, threadId, term);
-      if (start <= seq) rewind(start - 1);
-    }
     for (let stuck = 0; !closed && stuck < STUCK_PAGES_MAX;) {
-      const page = await readPage(deps, threadId, seq, runId);
+      const page = await readPage(deps, threadId, { seq, term }, runId);
       if (page === undefined) return DELETED;
+      if (page.laterStart <= seq) {
+        rewind(page.laterStart - 1);
+        continue;
+      }
       const before = seq;
       if (page.run?.firstSeq !== undefined && page.run.firstSeq !== null)
         runFirst = page.run.firstSeq;
@@ -167,8 +166,7 @@ export function openReader(deps: ReaderDeps, options: ReaderOptions, sink: Reade
       ? undefined
       : deps.ends.on(runId, (end) => {
           ended = end.status;
-          if (live && ended !== DELETED && end.lastSeq > 0 && seq >= end.lastSeq)
-            finish(end.status);
+          if (live && end.term === term && seq >= end.lastSeq) finish(end.status);
           else if (live) void catchUp();
           else again = true;
         });

@@ -102,6 +102,8 @@ export interface LogEnd {
   readonly runId: string;
   readonly status: string;
   readonly lastSeq: number;
+  /** Term of the event at lastSeq: a reader there with another term has read something else. */
+  readonly term: number;
 }
 
 /**

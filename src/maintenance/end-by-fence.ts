@@ -49,8 +49,8 @@ export async function endByFence(
   if (finished.outcome !== 'ended') return;
   deps.metrics.fenced.inc();
   deps.metrics.runsEnded.inc({ status });
-  const { threadId, runId, lastSeq } = ending;
-  publishEnd(deps, owner, { threadId, runId, status, lastSeq }, finished.next, {
+  const { threadId, runId, lastSeq, term } = ending;
+  publishEnd(deps, owner, { threadId, runId, status, lastSeq, term }, finished.next, {
     first: owner.start,
     events: [],
   });

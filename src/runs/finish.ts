@@ -1,7 +1,7 @@
 /**
  * The end of a run: the rest of its events, its status and the thread's state in one transaction, guarded
- * by the term. Only after it are readers told. Raising the term once more means that nothing of
- * the ended run, not even a late checkpoint, is accepted any more.
+ * by the term. Only after it are readers told. Raising both terms once more means that nothing of the
+ * ended run, no late checkpoint and no row of an archiver, is accepted any more.
  */
 import { encodeRows, storeRowsSql } from '../events/archive.ts';
 import type { ArchiveRow } from '../events/archive.ts';
@@ -57,7 +57,7 @@ const FINISH = `WITH ${storeRowsSql(
     FROM place WHERE run_id = $4
     RETURNING run_id
   ), thread AS (
-    UPDATE threads t SET archived_seq = $5, term = $3 + 1, log_clean = true,
+    UPDATE threads t SET archived_seq = $5, term = $3 + 1, log_term = $3 + 1, log_clean = true,
       active_runs = t.active_runs - 1,
       status = CASE WHEN t.active_runs > 1 THEN 'busy' ELSE $9 END,
       "values" = CASE WHEN $10 THEN $11::json ELSE t."values" END,
@@ -115,7 +115,8 @@ const HAND_OVER = `WITH ${storeRowsSql(
     FROM place WHERE r.run_id = $4 RETURNING r.attempt
   ), thread AS (
     UPDATE threads t SET archived_seq = place.archived_seq, term = $3 + 1,
-      log_clean = place.archived_seq = $5 AND t.log_term = $3
+      log_term = CASE WHEN place.archived_seq = $5 THEN $3 + 1 ELSE t.log_term END,
+      log_clean = place.archived_seq = $5
     FROM place WHERE t.thread_id = place.thread_id
   )
   SELECT attempt FROM run`;
@@ -186,7 +187,7 @@ export async function rollBackRun(
       ]);
     }
     await db.query(
-      `UPDATE threads SET archived_seq = $2, term = term + 1, log_clean = true, active_runs = active_runs - 1,
+      `UPDATE threads SET archived_seq = $2, term = term + 1, log_term = term + 1, log_clean = true, active_runs = active_runs - 1,
          status = CASE WHEN active_runs > 1 THEN 'busy' ELSE 'idle' END, updated_at = now()
        WHERE thread_id = $1`,
       [threadId, last],

@@ -55,6 +55,7 @@ export async function cancel(
           runId,
           status: action === 'rollback' ? DELETED : 'interrupted',
           lastSeq: 0,
+          term: 0,
         }),
       );
     const next = await nextRun(deps.pool, threadId);

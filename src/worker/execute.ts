@@ -276,7 +276,13 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
       return;
     }
     deps.metrics.runsEnded.inc({ status: ended });
-    const end = { threadId: owner.threadId, runId: owner.runId, status: ended, lastSeq };
+    const end = {
+      threadId: owner.threadId,
+      runId: owner.runId,
+      status: ended,
+      lastSeq,
+      term: owner.term,
+    };
     publishEnd(deps, owner, end, finished.next, { first: unsentFirst, events: unsent });
   }
 

@@ -72,6 +72,7 @@ export async function playRun(app: TestApp, runId: string): Promise<PlayedRun> {
           runId: owner.runId,
           status: given.status ?? 'success',
           lastSeq: rest.last,
+          term: owner.term,
         },
         finished.next,
         {
@@ -85,7 +86,7 @@ export async function playRun(app: TestApp, runId: string): Promise<PlayedRun> {
       const { threadId, runId, term } = owner;
       const finished = await rollBackRun(core.pool, { threadId, runId, term, lastSeq: last });
       if (finished.outcome !== 'ended') throw new Error(`the run is ${finished.outcome}`);
-      const end = { threadId, runId, status: 'deleted', lastSeq: last };
+      const end = { threadId, runId, status: 'deleted', lastSeq: last, term };
       publishEnd(core, owner, end, finished.next, { first: last + 1, events: [] });
     },
     async handOver() {

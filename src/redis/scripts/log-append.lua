@@ -3,34 +3,35 @@
 -- One script because each part depends on the others: an event stored but not marked would never be
 -- archived, and one published but not stored could be read before it is true.
 --
--- meta: t term, l last seq, b last seq before this term, p archived seq, c closed, x run to cancel,
---       m a mark is out. The stream's entry ids are <seq>-<term>.
--- open = 1: everything below `first` is archived and this is the term's first batch, so a log of a
--- lower term (or none) is started over. Otherwise a missing or lower term means that Redis went back
--- in time: REOPEN, the writer asks Postgres.
+-- meta: t term, l last seq, p archived seq, s shut (claimed, no first batch yet), c closed, x run to
+--       cancel, m a mark is out. The stream's entry ids are <seq>-<term>.
+-- open = 1: this batch begins at the term's start, so everything below it is archived: a log of a lower
+-- term, of none, or shut by this term's claim is started over. Without it such a log means that
+-- Redis went back in time: REOPEN, the writer asks Postgres.
 --
 --! keys: meta, stream, dirty
 --! args: thread_id, term, first, open, run_id, unarchived_max, ttl_ms, live_channel, live_header, contract_channel, contract_first, payload...
---! reply: {status, last, archived}: OK | DUP | GAP | BEHIND | FENCED | REOPEN | CLOSED | CANCELLED | BACKPRESSURE
+--! reply: {status, last, archived}: OK | DUP | GAP | FENCED | REOPEN | CLOSED | CANCELLED | BACKPRESSURE
 
 local meta, stream, dirty = KEYS[1], KEYS[2], KEYS[3]
 local term, first, count = tonumber(ARGV[2]), tonumber(ARGV[3]), #ARGV - 11
-local m = redis.call('HMGET', meta, 't', 'l', 'p', 'b', 'c', 'x', 'm')
-local t, last, archived, base, mark = tonumber(m[1]), tonumber(m[2]), tonumber(m[3]), tonumber(m[4]), m[7]
-local closed, cancel = m[5] == '1', m[6]
+local m = redis.call('HMGET', meta, 't', 'l', 'p', 's', 'c', 'x', 'm')
+local t, last, archived = tonumber(m[1]), tonumber(m[2]), tonumber(m[3])
+local shut, closed, cancel, mark = m[4], m[5], m[6], m[7]
 
 if t ~= nil and term < t then return {'FENCED', last, archived} end
-if t == nil or term > t then
+if t == nil or term > t or shut then
   if ARGV[4] ~= '1' then return {'REOPEN', 0, 0} end
   redis.call('DEL', meta, stream)
-  last, archived, base, closed, cancel, mark = first - 1, first - 1, first - 1, false, false, false
-  redis.call('HSET', meta, 't', term, 'l', last, 'p', archived, 'b', base)
+  last, archived, closed, cancel, mark = first - 1, first - 1, false, false, false
+  redis.call('HSET', meta, 't', term, 'l', last, 'p', archived)
   redis.call('PEXPIRE', meta, ARGV[7])
 end
-if first <= base then return {'BEHIND', last, archived} end
 if first + count - 1 <= last then return {'DUP', last, archived} end
 if closed then return {'CLOSED', last, archived} end
 if first > last + 1 then return {'GAP', last, archived} end
+-- The stream alone was lost: above such a hole nothing may be acknowledged.
+if last > archived and redis.call('XLEN', stream) < last - archived then return {'REOPEN', 0, 0} end
 if cancel and cancel == ARGV[5] then return {'CANCELLED', last, archived} end
 if first + count - 1 - archived > tonumber(ARGV[6]) then return {'BACKPRESSURE', last, archived} end
 

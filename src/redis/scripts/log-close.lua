@@ -10,7 +10,7 @@ local meta, stream = KEYS[1], KEYS[2]
 local t = tonumber(redis.call('HGET', meta, 't'))
 if t ~= nil and t > tonumber(ARGV[1]) then return {'FENCED'} end
 redis.call('DEL', meta, stream)
-redis.call('HSET', meta, 't', ARGV[1], 'l', ARGV[2], 'p', ARGV[2], 'b', ARGV[2], 'c', '1')
+redis.call('HSET', meta, 't', ARGV[1], 'l', ARGV[2], 'p', ARGV[2], 'c', '1')
 redis.call('PEXPIRE', meta, ARGV[3])
 if ARGV[5] ~= '' then redis.call('PUBLISH', ARGV[4], ARGV[5]) end
 redis.call('PUBLISH', ARGV[6], ARGV[7])

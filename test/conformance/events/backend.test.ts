@@ -19,7 +19,12 @@ describe.each(['redis', 'direct'] as const)('%s', (name) => {
   });
 
   async function names(owner: LogOwner): Promise<string[]> {
-    const page = await readPage(app.core.reader, owner.threadId, 0, owner.runId);
+    const page = await readPage(
+      app.core.reader,
+      owner.threadId,
+      { seq: 0, term: undefined },
+      owner.runId,
+    );
     return (page?.events ?? []).map((event) => JSON.parse(event.data) as string);
   }
 

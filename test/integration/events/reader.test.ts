@@ -44,7 +44,13 @@ const end = async (owner: LogOwner, last: number): Promise<void> => {
   publishEnd(
     app.core,
     owner,
-    { threadId: owner.threadId, runId: owner.runId, status: 'success', lastSeq: last },
+    {
+      threadId: owner.threadId,
+      runId: owner.runId,
+      status: 'success',
+      lastSeq: last,
+      term: owner.term,
+    },
     undefined,
     { first: last + 1, events: [] },
   );

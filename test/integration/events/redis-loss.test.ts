@@ -38,7 +38,12 @@ function openWriter(owner: LogOwner): { writer: LogWriter; fenced: () => boolean
 }
 
 const all = async (owner: LogOwner): Promise<number[]> => {
-  const page = await readPage(app.core.reader, owner.threadId, 0, owner.runId);
+  const page = await readPage(
+    app.core.reader,
+    owner.threadId,
+    { seq: 0, term: undefined },
+    owner.runId,
+  );
   return (page?.events ?? []).map((event) => Number(event.data));
 };
 const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1);
