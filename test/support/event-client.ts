@@ -9,6 +9,8 @@ export interface SseEvent {
 }
 
 export interface SseClient {
+  /** The Last-Event-ID it began with. */
+  readonly after: string | undefined;
   readonly events: SseEvent[];
   /** HTTP status once the response has begun. */
   readonly status: number | undefined;
@@ -76,6 +78,7 @@ export function openSse(url: string, options: SseClientOptions = {}): SseClient 
     if (!condition()) throw new Error(`${what}: ${describe()}`, { cause: state.error });
   }
   return {
+    after: options.lastEventId,
     get events() {
       return state.events;
     },
