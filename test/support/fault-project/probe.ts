@@ -111,7 +111,7 @@ async function step(
 }
 
 export const probe = new StateGraph(State)
-  .addNode('step', step)
-  .addEdge(START, 'step')
-  .addConditionalEdges('step', (state) => (state.step < state.plan.steps ? 'step' : END))
+  .addNode('count', step)
+  .addEdge(START, 'count')
+  .addConditionalEdges('count', (state) => (state.step < state.plan.steps ? 'count' : END))
   .compile();
