@@ -3,9 +3,7 @@
  * compile to it; it can be built directly as well.
  */
 import { z } from 'zod';
-import { AppError } from '../errors.ts';
 import type { Actor } from './actor.ts';
-import { currentActor } from './ambient.ts';
 import { runGraph } from './begin.ts';
 import type { BaseChannel } from './channels/channel.ts';
 import {
@@ -13,17 +11,14 @@ import {
   type Checkpointer,
   type CheckpointConfig,
   type CheckpointListOptions,
-  type PendingWrite,
 } from './checkpoint.ts';
-import { systemClock, type Clock } from './clock.ts';
-import { gotoList, isSend, type Command } from './control.ts';
+import { systemClock } from './clock.ts';
+import type { Command } from './control.ts';
 import { drawGraph, toMermaid, type DrawnGraph } from './draw.ts';
-import type { Selection } from './events.ts';
 import type { RunResult } from './loop.ts';
-import type { Durability } from './persister.ts';
-import { TASKS } from './reserved.ts';
-import type { RetryPolicy } from './retry.ts';
-import type { GraphSpec, RunOptions, StopAt } from './run-options.ts';
+import { commandWrites, inputWrites, runOptions, schemaOf } from './pregel-input.ts';
+import type { CallOptions, GraphSchemas, PregelOptions, StreamOptions } from './pregel-options.ts';
+import type { GraphSpec } from './run-options.ts';
 import {
   noState,
   viewHistory,
@@ -31,90 +26,14 @@ import {
   type StateReader,
   type StateSnapshot,
 } from './state-view.ts';
-import type { PregelStreamMode, StreamSink } from './stream-modes.ts';
+import type { StreamSink } from './stream-modes.ts';
 import { StreamQueue } from './stream-queue.ts';
 import { CheckpointerMissingError } from './task-context.ts';
-import { buildTopology, GraphInvalidError, type Topology } from './topology.ts';
+import { buildTopology, GraphInvalidError } from './topology.ts';
 import { updateState } from './update-state.ts';
-
-/** A run's input is not of the graph's input type. */
-export class InputInvalidError extends AppError {
-  readonly code = 'input_invalid' as const;
-}
 
 /** Marks applications across copies of this package: `isPregel`. */
 const PREGEL = Symbol.for('millrace.pregel');
-
-/** Steps a run may take when the caller does not say. */
-export const DEFAULT_RECURSION_LIMIT = 25;
-
-export interface PregelOptions {
-  readonly name?: string;
-  readonly nodes: Readonly<Record<string, Actor>>;
-  readonly channels: Readonly<Record<string, BaseChannel>>;
-  /** Where input goes: an object by channel, or one channel's value. */
-  readonly inputChannels: Selection;
-  /** What a run gives back. */
-  readonly outputChannels: Selection;
-  /** What state and history show. Default: all channels. */
-  readonly streamChannels?: Selection;
-  /** false: keeps no state, even inside a graph that does. */
-  readonly checkpointer?: Checkpointer | false;
-  readonly interruptBefore?: StopAt;
-  readonly interruptAfter?: StopAt;
-  /** For actors that have none of their own. */
-  readonly retry?: RetryPolicy;
-  /** Milliseconds for one superstep. */
-  readonly stepTimeoutMs?: number;
-  readonly clock?: Clock;
-  /** Boundary types; absent: taken from the channels. */
-  readonly schemas?: GraphSchemas;
-  /** Validates an update from outside. Default: none. */
-  readonly parseUpdate?: (values: unknown) => unknown;
-  /** Validates and orders a run's input. Default: each channel's own schema. */
-  readonly parseInput?: (input: unknown) => unknown;
-  /** The channel that wakes an actor which a Command goes to. */
-  readonly wakeUp?: (actor: string) => string;
-}
-
-/** zod types of what crosses the boundary. */
-export interface GraphSchemas {
-  readonly input?: z.ZodType | undefined;
-  readonly output?: z.ZodType | undefined;
-  readonly state?: z.ZodType | undefined;
-  readonly context?: z.ZodType | undefined;
-}
-
-/** Options of one call; named as in LangGraph's RunnableConfig. */
-export interface CallOptions {
-  /** `thread_id` selects the thread; `checkpoint_id` an older state of it; `run_id` this run. */
-  readonly configurable?: Readonly<Record<string, unknown>>;
-  /** Stored with each checkpoint. */
-  readonly metadata?: Readonly<Record<string, unknown>>;
-  readonly tags?: readonly string[];
-  /** Given to actors as `context`. */
-  readonly context?: unknown;
-  readonly signal?: AbortSignal;
-  /** Supersteps the run may take. Default 25. */
-  readonly recursionLimit?: number;
-  /** Default `async`. */
-  readonly durability?: Durability;
-  readonly maxConcurrency?: number;
-  readonly interruptBefore?: StopAt;
-  readonly interruptAfter?: StopAt;
-  /** Instead of the application's. */
-  readonly checkpointer?: Checkpointer;
-  readonly clock?: Clock;
-  /** Going on from a finished state throws EmptyInputError instead of returning it. */
-  readonly idleIsError?: boolean;
-}
-
-export interface StreamOptions extends CallOptions {
-  /** Default: updates. */
-  readonly streamMode?: PregelStreamMode | readonly PregelStreamMode[];
-  /** Also show graphs inside; each item then begins with a namespace. */
-  readonly subgraphs?: boolean;
-}
 
 export class Pregel<Input = unknown, Output = unknown> implements StateReader {
   readonly name: string;
@@ -158,8 +77,8 @@ export class Pregel<Input = unknown, Output = unknown> implements StateReader {
       interruptAfter: options.interruptAfter ?? [],
       retry: options.retry,
       stepTimeoutMs: options.stepTimeoutMs,
-      inputWrites: (input) => this.#inputWrites(input, topology),
-      commandWrites: (command) => this.#commandWrites(command),
+      inputWrites: (input) => inputWrites(options, input),
+      commandWrites: (command) => commandWrites(options, command),
     };
   }
 
@@ -179,7 +98,7 @@ export class Pregel<Input = unknown, Output = unknown> implements StateReader {
     options: CallOptions = {},
     sink?: StreamSink,
   ): Promise<RunResult> {
-    return runGraph(this.spec, this.#runOptions(input, options, sink));
+    return runGraph(this.spec, runOptions(this.#options, input, options, sink));
   }
 
   /**
@@ -321,117 +240,6 @@ export class Pregel<Input = unknown, Output = unknown> implements StateReader {
     };
   }
 
-  #inputWrites(input: unknown, topology: Topology): PendingWrite[] {
-    const { inputChannels, parseInput } = this.#options;
-    const parsed = parseInput === undefined ? input : parseInput(input);
-    if (typeof inputChannels === 'string') {
-      return [[inputChannels, this.#parsed(inputChannels, parsed, topology)]];
-    }
-    if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) {
-      throw new InputInvalidError(
-        `the input of "${this.name}" must be an object with some of: ${inputChannels.join(', ')}`,
-      );
-    }
-    const values = parsed as Record<string, unknown>;
-    return Object.keys(values)
-      .filter((key) => inputChannels.includes(key))
-      .map((key) => [key, this.#parsed(key, values[key], topology)]);
-  }
-
-  /** Validates one channel's input, when the graph has no parser of its own. */
-  #parsed(name: string, value: unknown, topology: Topology): unknown {
-    if (this.#options.parseInput !== undefined) return value;
-    const channel = topology.channels[topology.channelByName.get(name) as number];
-    if (channel?.schema === undefined || channel.kind === 'BinaryOperatorAggregate') return value;
-    const list = channel.kind === 'Topic' && !Array.isArray(value);
-    const result = channel.schema.safeParse(list ? [value] : value);
-    if (result.success) return result.data;
-    throw new InputInvalidError(`input "${name}": ${z.prettifyError(result.error)}`);
-  }
-
-  #commandWrites(command: Command): PendingWrite[] {
-    const writes: PendingWrite[] = [];
-    for (const target of gotoList(command.goto)) {
-      const node = isSend(target) ? target.node : target;
-      if (this.nodes[node] === undefined) {
-        throw new InputInvalidError(`the command goes to "${node}", which is no actor of "${this.name}"`);
-      }
-      if (isSend(target)) writes.push([TASKS, target]);
-      else {
-        const wake = this.#options.wakeUp?.(node);
-        if (wake === undefined) {
-          throw new InputInvalidError(`"${this.name}" has no edges that a command could take`);
-        }
-        writes.push([wake, null]);
-      }
-    }
-    if (command.update !== undefined && command.update !== null) {
-      const { update } = command;
-      const pairs = Array.isArray(update) ? Object.fromEntries(update as [string, unknown][]) : update;
-      const parsed = this.#options.parseUpdate?.(pairs) ?? pairs;
-      for (const [key, value] of Object.entries(parsed as Record<string, unknown>)) {
-        if (value !== undefined && Object.hasOwn(this.channels, key)) writes.push([key, value]);
-      }
-    }
-    return writes;
-  }
-
-  #runOptions(input: unknown, options: CallOptions, sink: StreamSink | undefined): RunOptions {
-    const { configurable = {} } = options;
-    const text = (key: string): string | undefined => {
-      const value = configurable[key];
-      return typeof value === 'string' && value !== '' ? value : undefined;
-    };
-    const stops = {
-      interruptBefore: options.interruptBefore,
-      interruptAfter: options.interruptAfter,
-    };
-    const outer = currentActor();
-    if (outer !== undefined) {
-      const inherited = outer.host.nestedRun(outer);
-      return {
-        ...inherited,
-        ...stops,
-        input,
-        checkpointer:
-          this.checkpointer === false
-            ? undefined
-            : (options.checkpointer ?? inherited.checkpointer),
-        config: {
-          configurable: { ...inherited.config.configurable, ...configurable },
-          metadata: { ...inherited.config.metadata, ...options.metadata },
-          tags: [...inherited.config.tags, ...(options.tags ?? [])],
-        },
-        context: options.context ?? inherited.context,
-        signal: options.signal ?? inherited.signal,
-        stepsMax: options.recursionLimit ?? inherited.stepsMax,
-        sink: sink ?? inherited.sink,
-        checkpointId: undefined,
-        idleIsError: false,
-      };
-    }
-    const own = this.checkpointer === false ? undefined : this.checkpointer;
-    return {
-      ...stops,
-      input,
-      checkpointer: options.checkpointer ?? own,
-      durability: options.durability ?? 'async',
-      threadId: text('thread_id'),
-      ns: '',
-      checkpointId: text('checkpoint_id'),
-      runId: text('run_id'),
-      config: { configurable, metadata: options.metadata ?? {}, tags: options.tags ?? [] },
-      context: options.context,
-      clock: options.clock ?? this.#options.clock ?? systemClock,
-      signal: options.signal,
-      stepsMax: options.recursionLimit ?? DEFAULT_RECURSION_LIMIT,
-      maxConcurrency: options.maxConcurrency ?? Infinity,
-      sink,
-      parent: undefined,
-      idleIsError: options.idleIsError ?? false,
-    };
-  }
-
   /** The graph that owns a config's namespace, and the saver that has its states. */
   #address(options: CallOptions): {
     checkpointer: Checkpointer;
@@ -468,15 +276,3 @@ export class Pregel<Input = unknown, Output = unknown> implements StateReader {
 /** True for a Pregel application, also one made by another copy of this package. */
 export const isPregel = (value: unknown): value is Pregel =>
   typeof value === 'object' && value !== null && PREGEL in value;
-
-function schemaOf(
-  selection: Selection,
-  channels: Readonly<Record<string, BaseChannel>>,
-): z.ZodType | undefined {
-  if (typeof selection === 'string') return channels[selection]?.schema;
-  const fields = selection.map((name): [string, z.ZodType] => [
-    name,
-    (channels[name]?.schema ?? z.unknown()).optional(),
-  ]);
-  return z.object(Object.fromEntries(fields));
-}
