@@ -109,7 +109,8 @@ export class Loop {
       if (!(error instanceof GraphInterrupt) || nested) throw error;
       const { interrupts } = error;
       if (interrupts.length === 0) emitter.interrupts([]);
-      const latest = this.#latest();
+      // Only what this run showed: an output of the run before is no output of this one.
+      const latest = this.#shown ? this.#latest() : undefined;
       const output =
         typeof latest === 'object' && latest !== null && !Array.isArray(latest)
           ? { ...latest, __interrupt__: interrupts }
@@ -313,12 +314,15 @@ export class Loop {
       return;
     }
     this.#show = true;
+    this.#shown = true;
     if (this.#readEachStep) {
       this.#output = this.#host.state.select(this.#spec.output);
       this.#outputKnown = true;
     }
   }
   #show = false;
+  /** An output channel was written to in this run. */
+  #shown = false;
 
   #emitValues(): void {
     if (this.#show && this.#host.emitter.values) this.#host.emitter.emit('values', this.#output);
@@ -326,6 +330,7 @@ export class Loop {
 
   /** Shows the state a run goes on from. */
   showCurrent(): void {
+    this.#shown = true;
     if (!this.#readEachStep) return;
     this.#output = this.#host.state.select(this.#spec.output);
     this.#outputKnown = true;

@@ -1,5 +1,6 @@
 /** A thread's state as callers see it: what a checkpoint holds and which tasks come next. */
-import { GraphState } from './algorithm.ts';
+import type { GraphState } from './algorithm.ts';
+import { InvalidUpdateError } from './channels/channel.ts';
 import type {
   Checkpointer,
   CheckpointConfig,
@@ -53,13 +54,17 @@ export function openCheckpoint(
   for (const task of tasks) {
     const id = taskIdOf(spec.topology, task, tuple.checkpoint.id, ns, step);
     task.id = id;
-    task.interrupts = interruptsOf(pending, id);
-    task.error = pending.find(([owner, channel]) => owner === id && channel === ERROR)?.[2];
     task.writes = pending
       .filter(([owner, channel]) => owner === id && isResult(channel))
       .map(([, channel, value]) => [channel, value]);
-    if (task.writes.length > 0) task.status = 'done';
-    else if (task.interrupts.length > 0) task.status = 'interrupted';
+    if (task.writes.length > 0) {
+      // It was interrupted or failed once, was answered or retried, and is done.
+      task.status = 'done';
+      continue;
+    }
+    task.interrupts = interruptsOf(pending, id);
+    task.error = pending.find(([owner, channel]) => owner === id && channel === ERROR)?.[2];
+    if (task.interrupts.length > 0) task.status = 'interrupted';
   }
   return { state, tasks, pending };
 }
@@ -90,9 +95,18 @@ export async function viewState(
     views.push(taskView(task, task.id ?? '', spec.streamed, nested));
   }
   const done = tasks.filter((task) => task.status === 'done');
-  if (latest && done.length > 0) state.update(done);
+  let values = state.select(spec.streamed);
+  if (latest && done.length > 0) {
+    try {
+      state.update(done);
+      values = state.select(spec.streamed);
+    } catch (error) {
+      // Updates that no channel can merge fail the run; the state can be looked at all the same.
+      if (!(error instanceof InvalidUpdateError)) throw error;
+    }
+  }
   return {
-    values: state.select(spec.streamed) ?? {},
+    values: values ?? {},
     next: tasks.filter((task) => !latest || task.status !== 'done').map((task) => task.name),
     tasks: views,
     metadata: tuple.metadata,
