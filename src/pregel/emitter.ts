@@ -19,7 +19,7 @@ export class Emitter {
   readonly #namespace: readonly string[];
   readonly #clock: Clock;
   /** Ids of messages that were shown in this run. */
-  readonly #shown = new Set<string>();
+  #shown: Set<string> | undefined;
 
   constructor(sink: StreamSink | undefined, ns: string, clock: Clock) {
     this.#sink = sink;
@@ -81,7 +81,7 @@ export class Emitter {
 
   message(chunk: unknown, metadata: Record<string, unknown>): void {
     const { id } = chunk as { id?: unknown };
-    if (typeof id === 'string') this.#shown.add(id);
+    if (typeof id === 'string') (this.#shown ??= new Set()).add(id);
     this.emit('messages', [chunk, metadata]);
   }
 
@@ -89,7 +89,7 @@ export class Emitter {
   messagesOf(task: Task, metadata: () => Record<string, unknown>): void {
     for (const [, value] of task.writes) {
       for (const message of messagesIn(value)) {
-        if (message.id !== undefined && this.#shown.has(message.id)) continue;
+        if (message.id !== undefined && this.#shown?.has(message.id) === true) continue;
         this.message(message, metadata());
       }
     }

@@ -49,7 +49,6 @@ export class Loop {
   readonly #spec: GraphSpec;
   readonly #options: RunOptions;
   readonly #host: RunHost;
-  readonly #outputs: ReadonlySet<number>;
   /** An output channel lasts one step only: outputs are read after each step. */
   readonly #readEachStep: boolean;
   #pending: readonly CheckpointPendingWrite[];
@@ -66,21 +65,15 @@ export class Loop {
     this.#options = host.options;
     this.#pending = pending;
     this.#savedVersions = [...host.state.versions];
-    const { topology, output } = this.#spec;
-    const outputs = (typeof output === 'string' ? [output] : output).map(
-      (name) => topology.channelByName.get(name) as number,
-    );
-    this.#outputs = new Set(outputs);
-    this.#readEachStep =
-      host.emitter.values || outputs.some((index) => topology.transient[index] === true);
+    this.#readEachStep = host.emitter.values || this.#spec.transientOutput;
     host.stepSignal = () => (this.#step as Step).signal;
   }
 
   /** Runs from where `begin` left the state to the end, an interrupt, or an error. */
   async run(): Promise<RunResult> {
     const { state } = this.#host;
+    if (!this.#spec.topology.hasContexts) return this.#guarded();
     const contexts = state.channels.filter((channel) => channel instanceof Context);
-    if (contexts.length === 0) return this.#guarded();
     const signal = this.#options.signal ?? new AbortController().signal;
     const acquired: Context<unknown>[] = [];
     try {
@@ -309,11 +302,11 @@ export class Loop {
   // Showing and keeping.
 
   #afterUpdate(): void {
-    if (!this.#host.state.touched.some((index) => this.#outputs.has(index))) {
-      this.#show = false;
-      return;
+    this.#show = false;
+    for (const index of this.#host.state.touched) {
+      if (this.#spec.outputs.has(index)) this.#show = true;
     }
-    this.#show = true;
+    if (!this.#show) return;
     this.#shown = true;
     if (this.#readEachStep) {
       this.#output = this.#host.state.select(this.#spec.output);

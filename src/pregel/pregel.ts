@@ -61,6 +61,10 @@ export class Pregel<Input = unknown, Output = unknown> implements StateReader {
         }
       }
     }
+    const { outputChannels } = options;
+    const outputs = (typeof outputChannels === 'string' ? [outputChannels] : outputChannels).map(
+      (name) => topology.channelByName.get(name) as number,
+    );
     this.schemas = {
       input: options.schemas?.input ?? schemaOf(options.inputChannels, options.channels),
       output: options.schemas?.output ?? schemaOf(options.outputChannels, options.channels),
@@ -72,6 +76,8 @@ export class Pregel<Input = unknown, Output = unknown> implements StateReader {
       topology,
       input: options.inputChannels,
       output: options.outputChannels,
+      outputs: new Set(outputs),
+      transientOutput: outputs.some((index) => topology.transient[index] === true),
       streamed,
       interruptBefore: options.interruptBefore ?? [],
       interruptAfter: options.interruptAfter ?? [],

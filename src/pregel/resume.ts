@@ -21,7 +21,7 @@ export class Resume {
   #plain: { readonly value: unknown } | undefined;
   #map: Map<string, unknown> | undefined;
   /** Task → question, from an earlier attempt at this run. */
-  #taken = new Map<string, number>();
+  #taken: Map<string, number> | undefined;
 
   constructor(runId: string | undefined, note: (taken: TakenAnswer) => void) {
     this.#runId = runId;
@@ -33,7 +33,7 @@ export class Resume {
     if (isResumeMap(value)) this.#map = new Map(Object.entries(value));
     else this.#plain = { value };
     for (const note of taken) {
-      if (note.runId === this.#runId) this.#taken.set(note.task, note.at);
+      if (note.runId === this.#runId) (this.#taken ??= new Map()).set(note.task, note.at);
     }
   }
 
@@ -47,7 +47,7 @@ export class Resume {
   take(taskId: string, interruptId: string, at: number): { readonly value: unknown } | undefined {
     if (this.#map !== undefined) {
       if (!this.#map.has(interruptId)) return undefined;
-      const reserved = this.#taken.get(taskId);
+      const reserved = this.#taken?.get(taskId);
       if (reserved !== undefined && reserved !== at) return undefined;
       const value = this.#map.get(interruptId);
       this.#map.delete(interruptId);
@@ -55,7 +55,7 @@ export class Resume {
       return { value };
     }
     if (this.#plain === undefined) return undefined;
-    if (this.#taken.size > 0 && this.#taken.get(taskId) !== at) return undefined;
+    if (this.#taken !== undefined && this.#taken.get(taskId) !== at) return undefined;
     const answer = this.#plain;
     this.#plain = undefined;
     this.#notice(taskId, at);

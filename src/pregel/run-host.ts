@@ -38,10 +38,11 @@ export class RunHost implements TaskHost {
   /** Gives the signal of the step under way. */
   stepSignal: () => AbortSignal = () => new AbortController().signal;
   #effects: Effects | undefined;
-  #answers = new Map<string, unknown[]>();
-  #returned = new Map<string, unknown>();
-  /** Calls under way and their interrupts, by the task that made them. */
-  #calls = new WeakMap<TaskContext, { running: Promise<unknown>[]; interrupts: Interrupt[] }>();
+  // Made when first needed: most runs need none of them.
+  #answers: Map<string, unknown[]> | undefined;
+  #returned: Map<string, unknown> | undefined;
+  /** Calls under way and their interrupts, by the attempt that made them. */
+  #calls: Map<TaskContext, { running: Promise<unknown>[]; interrupts: Interrupt[] }> | undefined;
 
   constructor(
     spec: GraphSpec,
@@ -81,8 +82,8 @@ export class RunHost implements TaskHost {
   /** Takes over what earlier attempts at this step left. */
   load(pending: readonly CheckpointPendingWrite[]): void {
     for (const [task, channel, value] of pending) {
-      if (channel === RESUME) this.#answers.set(task, [...(value as unknown[])]);
-      else if (channel === RETURN) this.#returned.set(task, value);
+      if (channel === RESUME) (this.#answers ??= new Map()).set(task, [...(value as unknown[])]);
+      else if (channel === RETURN) (this.#returned ??= new Map()).set(task, value);
     }
     this.#effectsOfStep().load(pending);
   }
@@ -91,9 +92,10 @@ export class RunHost implements TaskHost {
   nextStep(checkpointId: string | undefined): void {
     this.step += 1;
     this.checkpointId = checkpointId;
-    if (this.#effects !== undefined) this.#effects = undefined;
-    if (this.#answers.size > 0) this.#answers = new Map();
-    if (this.#returned.size > 0) this.#returned = new Map();
+    this.#effects = undefined;
+    this.#answers = undefined;
+    this.#returned = undefined;
+    this.#calls = undefined;
   }
 
   taskId(task: Task): string {
@@ -117,6 +119,7 @@ export class RunHost implements TaskHost {
 
   answers(task: Task): unknown[] {
     const id = this.taskId(task);
+    this.#answers ??= new Map();
     let answers = this.#answers.get(id);
     if (answers === undefined) this.#answers.set(id, (answers = []));
     return answers;
@@ -185,7 +188,7 @@ export class RunHost implements TaskHost {
   keep(task: Task): void {
     if (this.persister === undefined) return;
     const id = this.taskId(task);
-    const writes = task.status === 'done' ? task.writes : openWrites(task, this.#answers.get(id) ?? []);
+    const writes = task.status === 'done' ? task.writes : openWrites(task, this.#answers?.get(id) ?? []);
     if (writes.length > 0) this.persister.writes(id, writes);
   }
 
@@ -194,7 +197,10 @@ export class RunHost implements TaskHost {
   call(parent: TaskContext, call: TaskCall, place: string): Promise<unknown> {
     const task = new Task('call', callPlan(call.name), call.args, [], -1);
     task.id = derivedId(parent.taskId, 'call', place, call.name);
-    if (this.#returned.has(task.id)) return Promise.resolve(this.#returned.get(task.id));
+    if (this.#returned?.has(task.id) === true) {
+      return Promise.resolve(this.#returned.get(task.id));
+    }
+    this.#calls ??= new Map();
     let calls = this.#calls.get(parent);
     if (calls === undefined) this.#calls.set(parent, (calls = { running: [], interrupts: [] }));
     const result = this.#call(parent, task, call).catch((error: unknown) => {
@@ -226,7 +232,7 @@ export class RunHost implements TaskHost {
       );
       task.status = 'done';
       task.writes = [[RETURN, value]];
-      this.#returned.set(id, value);
+      (this.#returned ??= new Map()).set(id, value);
       this.keep(task);
       if (this.persister?.durability === 'sync') await this.persister.settle();
       emitter.emit('updates', { [task.name]: value });
@@ -248,7 +254,7 @@ export class RunHost implements TaskHost {
 
   /** An actor ends by an interrupt of one of its calls: waits for the others, and shows all. */
   async gatherInterrupts(parent: TaskContext, thrown: GraphInterrupt): Promise<GraphInterrupt> {
-    const calls = this.#calls.get(parent);
+    const calls = this.#calls?.get(parent);
     if (calls === undefined) return thrown;
     await Promise.all(calls.running);
     const all = new Map(thrown.interrupts.map((each) => [each.id, each]));
@@ -257,7 +263,7 @@ export class RunHost implements TaskHost {
   }
 
   callsOf(parent: TaskContext): boolean {
-    return this.#calls.has(parent);
+    return this.#calls?.has(parent) === true;
   }
 
   /** What a graph that is run inside this attempt inherits. */

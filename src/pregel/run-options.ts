@@ -19,6 +19,10 @@ export interface GraphSpec {
   readonly topology: Topology;
   readonly input: Selection;
   readonly output: Selection;
+  /** The output channels by number. */
+  readonly outputs: ReadonlySet<number>;
+  /** One of them lasts one step only. */
+  readonly transientOutput: boolean;
   /** What state and checkpoints show. */
   readonly streamed: Selection;
   readonly interruptBefore: StopAt;

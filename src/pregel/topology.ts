@@ -39,6 +39,8 @@ export interface Topology {
   readonly transient: readonly boolean[];
   /** Channels that may answer `finish`. */
   readonly deferred: readonly number[];
+  /** A resource has to be acquired before a run. */
+  readonly hasContexts: boolean;
   /** The channel of Send packets. */
   readonly tasks: number;
 }
@@ -98,6 +100,7 @@ export function buildTopology(
     deferred: list.flatMap((channel, index) =>
       channel.kind === 'AfterFinish' || channel.kind === 'Barrier' ? [index] : [],
     ),
+    hasContexts: list.some((channel) => channel.kind === 'Context'),
     tasks: channelByName.get(TASKS) as number,
   };
 }

@@ -156,8 +156,12 @@ export async function trace(
     const { error } = run.trace;
     if (error === 'GraphRecursionError' || error === 'InvalidUpdateError') break;
     if (run.snapshot === undefined) break;
-    const { asked } = run;
-    if (runtime === 'ours' && error === undefined) checkShown(run.snapshot, asked);
+    let { asked } = run;
+    if (runtime === 'ours') {
+      if (error === undefined) checkShown(run.snapshot, asked);
+      // After a failure, questions that the run did not get to are open too.
+      asked = run.snapshot.tasks.flatMap((task) => task.interrupts);
+    }
     if (run.snapshot.next.length === 0 && asked.length === 0) break;
     const answer = (value: string): string => `a:${value}`;
     if (asked.length === 0) input = null;
