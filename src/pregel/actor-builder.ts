@@ -117,7 +117,7 @@ export class ActorBuilder<In, Out> implements Actor {
     let value: unknown = input;
     for (let place = 0; place < this.#steps.length; place += 1) {
       if (value instanceof Promise) return this.#later(value, place, context);
-      value = (this.#steps[place] as Fn<unknown, unknown>)(value, context);
+      value = this.#steps[place]!(value, context);
     }
     return value;
   }
@@ -191,7 +191,8 @@ export const Channel = {
     return new ChannelWrite([
       {
         channel: TASKS,
-        value: (result: unknown): Send[] => (Array.isArray(result) ? result : [result]).filter(isSend),
+        value: (result: unknown): Send[] =>
+          (Array.isArray(result) ? result : [result]).filter(isSend),
       },
     ]);
   },

@@ -43,6 +43,8 @@ export interface ActorContext<Context = unknown> {
   /** Aborted by the caller, the step's or the actor's timeout, or a sibling's failure. */
   readonly signal: AbortSignal;
   /** Stops the run here. Returns what it is resumed with. */
+  // The caller knows the type of the answer.
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
   interrupt<Answer = unknown>(value: unknown): Answer;
   /** Runs `fn` once per (thread, step, key), over all attempts. */
   effect<T>(key: string, fn: () => T | Promise<T>, options?: EffectOptions): Promise<T>;

@@ -78,8 +78,8 @@ export class GraphState {
       for (const actor of topology.actors) this.#select(actor, tasks);
     } else if (updated.length === 1) {
       // The common case: subscribers are in order already.
-      for (const index of topology.subscribers[updated[0] as number] as number[]) {
-        this.#select(topology.actors[index] as ActorPlan, tasks);
+      for (const index of topology.subscribers[updated[0]!] as number[]) {
+        this.#select(topology.actors[index]!, tasks);
       }
     } else if (updated.length > 1) {
       const candidates: number[] = [];
@@ -93,21 +93,21 @@ export class GraphState {
       candidates.sort((a, b) => a - b);
       for (const index of candidates) {
         this.#marks[index] = 0;
-        this.#select(topology.actors[index] as ActorPlan, tasks);
+        this.#select(topology.actors[index]!, tasks);
       }
     }
-    const packets = (this.channels[topology.tasks] as BaseChannel).get();
+    const packets = this.channels[topology.tasks]!.get();
     if (packets !== EMPTY) this.#packets(packets as unknown[], tasks);
     return tasks;
   }
 
   #select(plan: ActorPlan, tasks: Task[]): void {
-    const seen = this.seen[plan.index] as number[];
+    const seen = this.seen[plan.index]!;
     let fired: number[] | undefined;
     for (let i = 0; i < plan.triggers.length; i += 1) {
-      const channel = plan.triggers[i] as number;
-      if ((this.versions[channel] as number) <= (seen[i] as number)) continue;
-      if (!(this.channels[channel] as BaseChannel).available()) continue;
+      const channel = plan.triggers[i]!;
+      if (this.versions[channel]! <= seen[i]!) continue;
+      if (!this.channels[channel]!.available()) continue;
       if (fired === undefined) fired = [channel];
       else fired.push(channel);
     }
@@ -131,15 +131,15 @@ export class GraphState {
     const { channels } = input;
     if (input.kind === 'value') {
       for (const channel of channels) {
-        const value = (this.channels[channel] as BaseChannel).get();
+        const value = this.channels[channel]!.get();
         if (value !== EMPTY) return value;
       }
       return EMPTY;
     }
     const object: Record<string, unknown> = {};
     for (let i = 0; i < channels.length; i += 1) {
-      const value = (this.channels[channels[i] as number] as BaseChannel).get();
-      if (value !== EMPTY) object[input.keys[i] as string] = value;
+      const value = this.channels[channels[i]!]!.get();
+      if (value !== EMPTY) object[input.keys[i]!] = value;
     }
     return object;
   }
@@ -147,8 +147,7 @@ export class GraphState {
   /** @returns the values of channels that have one, or of the one channel (undefined: none) */
   select(selection: Selection): unknown {
     const { channelByName } = this.topology;
-    const value = (name: string): unknown =>
-      (this.channels[channelByName.get(name) as number] as BaseChannel).get();
+    const value = (name: string): unknown => this.channels[channelByName.get(name)!]!.get();
     if (typeof selection === 'string') {
       const one = value(selection);
       return one === EMPTY ? undefined : one;
@@ -178,15 +177,15 @@ export class GraphState {
       stepped = true;
       if (task.kind !== 'pull') continue;
       const { triggers, index } = task.plan;
-      const seen = this.seen[index] as number[];
+      const seen = this.seen[index]!;
       for (let i = 0; i < triggers.length; i += 1) {
-        const channel = triggers[i] as number;
-        if (task.fired.includes(channel)) seen[i] = versions[channel] as number;
+        const channel = triggers[i]!;
+        if (task.fired.includes(channel)) seen[i] = versions[channel]!;
       }
     }
     for (const task of tasks) {
       for (const channel of task.fired) {
-        if ((channels[channel] as BaseChannel).consume()) {
+        if (channels[channel]!.consume()) {
           versions[channel] = next;
           changed = true;
         }
@@ -202,9 +201,9 @@ export class GraphState {
     const updated: number[] = [];
     const version = changed ? next + 1 : next;
     for (const index of touched) {
-      const values = this.#writes[index] as unknown[];
+      const values = this.#writes[index]!;
       this.#writes[index] = undefined;
-      const channel = channels[index] as BaseChannel;
+      const channel = channels[index]!;
       try {
         if (!channel.update(values)) continue;
       } catch (error) {
@@ -219,7 +218,7 @@ export class GraphState {
     if (stepped) {
       for (const index of this.live) {
         if (updated.includes(index)) continue;
-        if ((channels[index] as BaseChannel).update([])) {
+        if (channels[index]!.update([])) {
           versions[index] = version;
           changed = true;
         }
@@ -238,7 +237,9 @@ export class GraphState {
     if (isNote(name)) return;
     const index = this.topology.channelByName.get(name);
     if (index === undefined) {
-      throw new InvalidUpdateError(`${writer} wrote to "${name}", which is no channel of this graph`);
+      throw new InvalidUpdateError(
+        `${writer} wrote to "${name}", which is no channel of this graph`,
+      );
     }
     const writes = this.#writes[index];
     if (writes !== undefined) writes.push(value);
@@ -261,7 +262,7 @@ export class GraphState {
   #finish(updated: number[]): void {
     let finished = false;
     for (const index of this.topology.deferred) {
-      const channel = this.channels[index] as BaseChannel;
+      const channel = this.channels[index]!;
       if (!channel.finish()) continue;
       finished = true;
       this.versions[index] = this.version + 1;
@@ -271,7 +272,7 @@ export class GraphState {
   }
 
   #blame(error: InvalidUpdateError, index: number, tasks: readonly Task[]): InvalidUpdateError {
-    const channel = this.topology.channelNames[index] as string;
+    const channel = this.topology.channelNames[index]!;
     const writers = tasks
       .filter((task) => task.writes.some(([name]) => name === channel))
       .map((task) => task.name);
@@ -282,7 +283,7 @@ export class GraphState {
 
   /** True when a channel changed since an interrupt before or after a node last stopped the graph. */
   changedSinceInterrupt(): boolean {
-    return this.versions.some((version, index) => version > (this.interruptSeen[index] as number));
+    return this.versions.some((version, index) => version > this.interruptSeen[index]!);
   }
 
   /** Notes that the graph has stopped here, so that going on does not stop again at once. */

@@ -32,6 +32,8 @@ export function getContext(what = 'getContext()'): TaskContext {
  * starts from its beginning then: what came before the call runs again (see `effect`).
  * @throws {CheckpointerMissingError} when the graph keeps no state
  */
+// The caller knows the type of the answer.
+// eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
 export const interrupt = <Answer = unknown>(value: unknown): Answer =>
   getContext('interrupt()').interrupt<Answer>(value);
 

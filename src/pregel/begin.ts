@@ -9,7 +9,12 @@
  */
 import { AppError } from '../errors.ts';
 import { GraphState } from './algorithm.ts';
-import type { CheckpointConfig, CheckpointPendingWrite, CheckpointTuple, PendingWrite } from './checkpoint.ts';
+import type {
+  CheckpointConfig,
+  CheckpointPendingWrite,
+  CheckpointTuple,
+  PendingWrite,
+} from './checkpoint.ts';
 import { derivedId } from './checkpoint-id.ts';
 import { isCommand } from './control.ts';
 import { Emitter } from './emitter.ts';
@@ -46,7 +51,7 @@ export async function runGraph(spec: GraphSpec, options: RunOptions): Promise<Ru
       : new Persister(
           options.checkpointer,
           options.durability,
-          options.threadId as string,
+          options.threadId!,
           options.ns,
           options.config.configurable,
         );
@@ -162,7 +167,11 @@ async function goOn(
   if (writes.length > 0) {
     state.update([], writes);
     const kept: KeptCommand = { runId: options.runId, writes };
-    const id = derivedId(tuple.checkpoint.id, COMMAND, options.runId ?? String(options.clock.now()));
+    const id = derivedId(
+      tuple.checkpoint.id,
+      COMMAND,
+      options.runId ?? String(options.clock.now()),
+    );
     persister?.writes(id, [[COMMAND, kept]]);
   }
   if (answer !== undefined && !used) {

@@ -38,7 +38,9 @@ export function compileGraph(graph: GraphDeclaration, options: CompileOptions): 
   channels[START] = new EphemeralValue(graph.input ?? undefined);
   for (const [name, node] of graph.nodes) {
     channels[wakeUp(name)] =
-      node.options.defer === true ? new AfterFinish() : new EphemeralValue(undefined, { guard: false });
+      node.options.defer === true
+        ? new AfterFinish()
+        : new EphemeralValue(undefined, { guard: false });
   }
   for (const [from, to] of graph.joins) {
     channels[joinName(from, to)] = new Barrier(from, {
@@ -60,7 +62,8 @@ export function compileGraph(graph: GraphDeclaration, options: CompileOptions): 
   }
 
   const update = updateSchema(graph.state);
-  const parse = (schema: z.ZodType, what: string) => (value: unknown) => parsed(schema, value, what);
+  const parse = (schema: z.ZodType, what: string) => (value: unknown) =>
+    parsed(schema, value, what);
   return new Pregel({
     name: options.name ?? 'StateGraph',
     nodes,
@@ -126,7 +129,11 @@ function actorOf(
 }
 
 /** State, then gotos, then edges, then branches; synchronous unless a route is not. */
-function writerOf(name: string, graph: GraphDeclaration, known: ReadonlySet<string>): Actor['write'] {
+function writerOf(
+  name: string,
+  graph: GraphDeclaration,
+  known: ReadonlySet<string>,
+): Actor['write'] {
   const targets = graph.edges
     .filter(([from, to]) => from === name && to !== END)
     .map(([, to]) => wakeUp(to));
@@ -148,7 +155,9 @@ function writerOf(name: string, graph: GraphDeclaration, known: ReadonlySet<stri
       check(target);
       writer.push(wakeUp(target), null);
     } else {
-      throw new InvalidUpdateError(`"${name}" goes to ${String(target)}; expected a node, a Send or END`);
+      throw new InvalidUpdateError(
+        `"${name}" goes to ${String(target)}; expected a node, a Send or END`,
+      );
     }
   };
   return (result, writer, context) => {
@@ -290,4 +299,3 @@ function validate(graph: GraphDeclaration): void {
     throw new GraphInvalidError(`no edge starts at ${START}: the graph has no entry`);
   }
 }
-

@@ -109,7 +109,9 @@ export function toMermaid({ nodes, edges }: DrawnGraph): string {
   for (const { id, type } of nodes) {
     const label = id.replaceAll('"', "'");
     lines.push(
-      type === 'schema' ? `  ${ids.get(id) ?? ''}(["${label}"])` : `  ${ids.get(id) ?? ''}["${label}"]`,
+      type === 'schema'
+        ? `  ${ids.get(id) ?? ''}(["${label}"])`
+        : `  ${ids.get(id) ?? ''}["${label}"]`,
     );
   }
   for (const { source, target, conditional, data } of edges) {

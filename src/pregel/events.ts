@@ -137,4 +137,3 @@ export function openWrites(task: Task, answers: readonly unknown[]): PendingWrit
   if (answers.length > 0) writes.push([RESUME, [...answers]]);
   return writes;
 }
-

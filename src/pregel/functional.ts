@@ -89,7 +89,7 @@ function createEntrypoint<
       [name]: {
         triggers: [START],
         input: { kind: 'value', channels: [START] },
-        run: fn as (input: never, context: ActorContext) => unknown,
+        run: fn,
         write: (result, writer) => {
           const final = result instanceof Final;
           writer.push(END, final ? result.value : result);
@@ -128,4 +128,3 @@ export const entrypoint = Object.assign(createEntrypoint, {
 
 /** What the previous run on this thread saved. @throws {NotInActorError} */
 export const getPrevious = (): unknown => getContext('getPrevious()').previous;
-

@@ -28,10 +28,7 @@ export type NodeFunction<State, Update, Context, Nodes extends string> = (
 
 /** Chooses where to go: node names, END, or Sends. */
 export type Route<Nodes extends string> =
-  | Nodes
-  | typeof END
-  | Send
-  | readonly (Nodes | typeof END | Send)[];
+  Nodes | typeof END | Send | readonly (Nodes | typeof END | Send)[];
 
 export type RouteFunction<State, Context, Choice> = (
   state: State,

@@ -91,10 +91,6 @@ export {
 } from './state-schema.ts';
 export type { StateSnapshot } from './state-view.ts';
 export { StepTimeoutError } from './step.ts';
-export {
-  PREGEL_STREAM_MODES,
-  type PregelStreamMode,
-  type StreamSink,
-} from './stream-modes.ts';
+export { PREGEL_STREAM_MODES, type PregelStreamMode, type StreamSink } from './stream-modes.ts';
 export { CheckpointerMissingError } from './task-context.ts';
 export { GraphInvalidError } from './topology.ts';

@@ -66,7 +66,7 @@ export class Loop {
     this.#pending = pending;
     this.#savedVersions = [...host.state.versions];
     this.#readEachStep = host.emitter.values || this.#spec.transientOutput;
-    host.stepSignal = () => (this.#step as Step).signal;
+    host.stepSignal = () => this.#step!.signal;
   }
 
   /** Runs from where `begin` left the state to the end, an interrupt, or an error. */
@@ -174,7 +174,8 @@ export class Loop {
   readonly #start = (task: Task): undefined | Promise<void> => {
     const { actor } = task.plan;
     const retry = actor.retry ?? this.#spec.retry;
-    if (retry === undefined && actor.timeoutMs === undefined) return this.#attempt(task, 1, undefined);
+    if (retry === undefined && actor.timeoutMs === undefined)
+      return this.#attempt(task, 1, undefined);
     return runAttempts(
       {
         name: task.name,
@@ -187,7 +188,11 @@ export class Loop {
     );
   };
 
-  #attempt(task: Task, attempt: number, signal: AbortSignal | undefined): undefined | Promise<void> {
+  #attempt(
+    task: Task,
+    attempt: number,
+    signal: AbortSignal | undefined,
+  ): undefined | Promise<void> {
     return runAs(new TaskContext(this.#host, task, attempt, signal), this.#body);
   }
 
@@ -357,7 +362,7 @@ export class Loop {
     const { versions, topology } = state;
     for (let index = 0; index < versions.length; index += 1) {
       if (versions[index] === this.#savedVersions[index]) continue;
-      changed[topology.channelNames[index] as string] = versions[index] as number;
+      changed[topology.channelNames[index]!] = versions[index]!;
     }
     this.#savedVersions = versions.slice();
     host.nextStep(id);
@@ -429,7 +434,7 @@ export class Loop {
       checkpointEvent(
         this.configOf(host.persister === undefined ? undefined : host.checkpointId),
         host.state.select(this.#spec.streamed),
-        this.#metadata as CheckpointMetadata,
+        this.#metadata!,
         views,
         this.#parentConfig,
       ),
@@ -446,4 +451,3 @@ function localCommand({ command }: ParentCommand): Command {
     ...(goto === undefined ? {} : { goto }),
   });
 }
-

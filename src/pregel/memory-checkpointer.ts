@@ -97,9 +97,15 @@ export class MemoryCheckpointer implements Checkpointer {
   #checkpoints(threadId: string | undefined, ns: string): Map<string, Stored> {
     const thread = threadId ?? '';
     let namespaces = this.#threads.get(thread);
-    if (namespaces === undefined) this.#threads.set(thread, (namespaces = new Map()));
+    if (namespaces === undefined) {
+      namespaces = new Map<string, Map<string, Stored>>();
+      this.#threads.set(thread, namespaces);
+    }
     let checkpoints = namespaces.get(ns);
-    if (checkpoints === undefined) namespaces.set(ns, (checkpoints = new Map()));
+    if (checkpoints === undefined) {
+      checkpoints = new Map<string, Stored>();
+      namespaces.set(ns, checkpoints);
+    }
     return checkpoints;
   }
 }

@@ -39,7 +39,7 @@ export function mergeMessages(
       if (id !== undefined) removed.add(id);
     } else if (place !== undefined) {
       merged[place] = message;
-      removed.delete(id as string);
+      removed.delete(id!);
     } else {
       const added = id === undefined ? { ...message, id: randomUUID() } : message;
       places.set(added.id, merged.length);

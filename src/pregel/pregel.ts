@@ -63,7 +63,7 @@ export class Pregel<Input = unknown, Output = unknown> implements StateReader {
     }
     const { outputChannels } = options;
     const outputs = (typeof outputChannels === 'string' ? [outputChannels] : outputChannels).map(
-      (name) => topology.channelByName.get(name) as number,
+      (name) => topology.channelByName.get(name)!,
     );
     this.schemas = {
       input: options.schemas?.input ?? schemaOf(options.inputChannels, options.channels),
@@ -99,11 +99,7 @@ export class Pregel<Input = unknown, Output = unknown> implements StateReader {
   }
 
   /** Like `invoke`, for callers that bring their own receiver of events. */
-  execute(
-    input: unknown,
-    options: CallOptions = {},
-    sink?: StreamSink,
-  ): Promise<RunResult> {
+  execute(input: unknown, options: CallOptions = {}, sink?: StreamSink): Promise<RunResult> {
     return runGraph(this.spec, runOptions(this.#options, input, options, sink));
   }
 
@@ -111,18 +107,13 @@ export class Pregel<Input = unknown, Output = unknown> implements StateReader {
    * Runs and gives events as they happen. One mode: its payloads; a list of modes: `[mode, payload]`;
    * with `subgraphs`, a namespace before that. Leaving the loop early cancels the run.
    */
-  async *stream(
-    input: Input | Command | null,
-    options: StreamOptions = {},
-  ): AsyncGenerator<unknown> {
+  async *stream(input: Input | Command | null, options: StreamOptions = {}): AsyncGenerator {
     const { streamMode = 'updates', subgraphs = false } = options;
     const modes = typeof streamMode === 'string' ? [streamMode] : streamMode;
     const queue = new StreamQueue(modes, subgraphs);
     const left = new AbortController();
     const signal =
-      options.signal === undefined
-        ? left.signal
-        : AbortSignal.any([options.signal, left.signal]);
+      options.signal === undefined ? left.signal : AbortSignal.any([options.signal, left.signal]);
     const run = this.execute(input, { ...options, signal }, queue).then(
       () => {
         queue.end({});
@@ -179,7 +170,7 @@ export class Pregel<Input = unknown, Output = unknown> implements StateReader {
       {
         checkpointer,
         config,
-        threadId: threadId as string,
+        threadId: threadId!,
         ns,
         metadata: options.metadata ?? {},
         clock: options.clock ?? this.#options.clock ?? systemClock,
@@ -269,7 +260,7 @@ export class Pregel<Input = unknown, Output = unknown> implements StateReader {
     for (const part of ns === '' ? [] : ns.split('|')) {
       // A number counts the graphs that one actor ran; they are the same graph.
       if (/^\d+$/.test(part)) continue;
-      const inner = app.nodes[part.split(':')[0] as string]?.subgraph;
+      const inner = app.nodes[part.split(':')[0]!]?.subgraph;
       if (!isPregel(inner)) {
         throw new GraphInvalidError(`"${this.name}" has no graph at "${ns}"`);
       }

@@ -31,8 +31,7 @@ function retryable(error: unknown): boolean {
 
 /** Milliseconds to wait after try number `attempt` failed. */
 export function retryDelayMs(policy: RetryPolicy, attempt: number): number {
-  const base =
-    (policy.initialIntervalMs ?? 500) * Math.pow(policy.backoffFactor ?? 2, attempt - 1);
+  const base = (policy.initialIntervalMs ?? 500) * Math.pow(policy.backoffFactor ?? 2, attempt - 1);
   const capped = Math.min(base, policy.maxIntervalMs ?? 128_000);
   return policy.jitter === false ? capped : capped * (1 + Math.random() / 4);
 }

@@ -7,7 +7,7 @@ import type { ActorConfig, EffectOptions } from './actor.ts';
 import type { GraphState } from './algorithm.ts';
 import { runAs } from './ambient.ts';
 import { runAttempts } from './attempts.ts';
-import { EMPTY, type BaseChannel } from './channels/channel.ts';
+import { EMPTY } from './channels/channel.ts';
 import { derivedId } from './checkpoint-id.ts';
 import type { CheckpointPendingWrite, PendingWrite } from './checkpoint.ts';
 import type { Clock } from './clock.ts';
@@ -171,7 +171,7 @@ export class RunHost implements TaskHost {
   read(name: string, writes: readonly PendingWrite[] | undefined): unknown {
     const index = this.spec.topology.channelByName.get(name);
     if (index === undefined) return undefined;
-    let channel = this.state.channels[index] as BaseChannel;
+    let channel = this.state.channels[index]!;
     const own = writes?.filter(([written]) => written === name).map(([, value]) => value) ?? [];
     if (own.length > 0) {
       const copy = channel.fresh(channel.save());
@@ -188,7 +188,8 @@ export class RunHost implements TaskHost {
   keep(task: Task): void {
     if (this.persister === undefined) return;
     const id = this.taskId(task);
-    const writes = task.status === 'done' ? task.writes : openWrites(task, this.#answers?.get(id) ?? []);
+    const writes =
+      task.status === 'done' ? task.writes : openWrites(task, this.#answers?.get(id) ?? []);
     if (writes.length > 0) this.persister.writes(id, writes);
   }
 
@@ -213,7 +214,7 @@ export class RunHost implements TaskHost {
 
   async #call(parent: TaskContext, task: Task, call: TaskCall): Promise<unknown> {
     const { emitter, step } = this;
-    const id = task.id as string;
+    const id = task.id!;
     if (emitter.tasks) emitter.taskStart(task, id, ['__pregel_push'], step);
     task.status = 'running';
     try {
@@ -293,7 +294,7 @@ export class RunHost implements TaskHost {
   }
 
   #channelName(index: number): string {
-    return this.spec.topology.channelNames[index] as string;
+    return this.spec.topology.channelNames[index]!;
   }
 }
 

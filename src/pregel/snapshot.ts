@@ -13,8 +13,8 @@ export function toCheckpoint(state: GraphState, id: string, ts: string): Checkpo
   const channel_values: Record<string, unknown> = {};
   const channel_versions: Record<string, number> = {};
   state.channels.forEach((channel, index) => {
-    const name = topology.channelNames[index] as string;
-    const version = state.versions[index] as number;
+    const name = topology.channelNames[index]!;
+    const version = state.versions[index]!;
     if (version > 0) channel_versions[name] = version;
     if (channel.untracked) return;
     const value = channel.save();
@@ -22,7 +22,7 @@ export function toCheckpoint(state: GraphState, id: string, ts: string): Checkpo
   });
   const versions_seen: Record<string, Record<string, number>> = {};
   for (const plan of topology.actors) {
-    const seen = named(topology, plan.triggers, state.seen[plan.index] as number[]);
+    const seen = named(topology, plan.triggers, state.seen[plan.index]!);
     if (seen !== undefined) versions_seen[plan.name] = seen;
   }
   const stopped = named(topology, undefined, state.interruptSeen);
@@ -39,8 +39,7 @@ function named(
   versions.forEach((version, index) => {
     if (version === 0) return;
     result ??= {};
-    result[topology.channelNames[channels === undefined ? index : (channels[index] as number)] as string] =
-      version;
+    result[topology.channelNames[channels === undefined ? index : channels[index]!]!] = version;
   });
   return result;
 }
@@ -53,13 +52,13 @@ export function fromCheckpoint(topology: Topology, checkpoint: Checkpoint): Grap
   return new GraphState(
     topology,
     topology.channels.map((channel, index) => {
-      const name = topology.channelNames[index] as string;
+      const name = topology.channelNames[index]!;
       return channel.fresh(Object.hasOwn(channel_values, name) ? channel_values[name] : EMPTY);
     }),
     topology.channelNames.map((name) => version(channel_versions, name)),
     topology.actors.map((plan) =>
       plan.triggers.map((channel) =>
-        version(versions_seen[plan.name], topology.channelNames[channel] as string),
+        version(versions_seen[plan.name], topology.channelNames[channel]!),
       ),
     ),
     topology.channelNames.map((name) => version(versions_seen[INTERRUPT], name)),

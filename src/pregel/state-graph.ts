@@ -39,6 +39,8 @@ export class StateGraph<
   O extends StateSchema = S,
   C extends z.ZodType = z.ZodUnknown,
 > {
+  /** The names of the nodes so far; for the type checker only. */
+  declare readonly nodeNames: Nodes;
   readonly #state: S;
   readonly #options: StateGraphOptions<I, O, C>;
   readonly #nodes = new Map<string, NodeDeclaration>();
@@ -59,6 +61,8 @@ export class StateGraph<
     name: Name,
     action: NodeFunction<StateOf<S>, UpdateOf<S>, z.output<C>, string> | Pregel<never>,
     options: NodeOptions = {},
+    // It is the same object, with one name more in its type.
+    // eslint-disable-next-line @typescript-eslint/prefer-return-this-type
   ): StateGraph<S, Nodes | Name, I, O, C> {
     if (name === START || name === END || /[|:]/.test(name)) {
       throw new GraphInvalidError(`"${name}" is no possible name of a node`);
@@ -68,10 +72,10 @@ export class StateGraph<
       throw new GraphInvalidError(`"${name}" is a field of the state and cannot be a node too`);
     }
     this.#nodes.set(name, {
-      action: action as NodeDeclaration['action'],
+      action,
       options,
     });
-    return this as unknown as StateGraph<S, Nodes | Name, I, O, C>;
+    return this;
   }
 
   /** From a node (or START) to the next; from several: when all of them have run. */
@@ -98,7 +102,7 @@ export class StateGraph<
     targets?: Readonly<Record<string, string>>,
   ): this {
     const branches = this.#branches.get(from) ?? [];
-    branches.push({ route: route as BranchDeclaration['route'], targets });
+    branches.push({ route, targets });
     this.#branches.set(from, branches);
     return this;
   }
@@ -109,6 +113,7 @@ export class StateGraph<
       Name,
       NodeFunction<StateOf<S>, UpdateOf<S>, z.output<C>, string> | Pregel<never>,
     ])[],
+    // eslint-disable-next-line @typescript-eslint/prefer-return-this-type
   ): StateGraph<S, Nodes | Name, I, O, C> {
     let previous: string | undefined;
     for (const [name, action] of nodes) {
@@ -116,7 +121,7 @@ export class StateGraph<
       if (previous !== undefined) this.#edges.push([previous, name]);
       previous = name;
     }
-    return this as unknown as StateGraph<S, Nodes | Name, I, O, C>;
+    return this;
   }
 
   /** @throws {GraphInvalidError} when an edge leads nowhere or nothing is reached from START */

@@ -43,7 +43,7 @@ export function reduced<S extends z.ZodType, U extends z.ZodType = S>(
   options: ReducedOptions<S, U>,
 ): S & Reduced<z.input<U>> {
   // A clone: the same schema may be a plain field elsewhere.
-  const own = schema.clone() as S;
+  const own = schema.clone();
   fields.set(own, {
     channel: () =>
       new BinaryOperatorAggregate<unknown, unknown>(
@@ -61,7 +61,7 @@ export function untracked<S extends z.ZodType>(
   schema: S,
   options: { guard?: boolean; initial?: () => z.output<S> } = {},
 ): S {
-  const own = schema.clone() as S;
+  const own = schema.clone();
   fields.set(own, {
     channel: () => new UntrackedValue<unknown>(own, options),
     update: undefined,

@@ -100,7 +100,7 @@ export class Step {
     const { maxConcurrency } = this.#options;
     while (this.#next < this.#tasks.length && this.#running < maxConcurrency) {
       if (this.#failure !== undefined) return;
-      const task = this.#tasks[this.#next] as Task;
+      const task = this.#tasks[this.#next]!;
       this.#next += 1;
       if (task.status === 'planned') this.#start(task);
     }

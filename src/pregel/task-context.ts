@@ -99,6 +99,8 @@ export class TaskContext implements ActorContext<never>, Writer {
     return this.#signal ?? this.host.stepSignal();
   }
 
+  // The caller knows the type of the answer.
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
   interrupt<Answer = unknown>(value: unknown): Answer {
     const { host, task } = this;
     if (!host.checkpointing) {

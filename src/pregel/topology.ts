@@ -18,7 +18,11 @@ export class GraphInvalidError extends AppError {
 /** How an actor's input is read, by channel number. */
 export type InputPlan =
   | { readonly kind: 'value'; readonly channels: readonly number[] }
-  | { readonly kind: 'object'; readonly keys: readonly string[]; readonly channels: readonly number[] };
+  | {
+      readonly kind: 'object';
+      readonly keys: readonly string[];
+      readonly channels: readonly number[];
+    };
 
 export interface ActorPlan {
   readonly index: number;
@@ -60,7 +64,9 @@ export function buildTopology(
   const resolve = (actor: string, channel: string): number => {
     const index = channelByName.get(channel);
     if (index === undefined) {
-      throw new GraphInvalidError(`actor "${actor}" names the channel "${channel}", which is not declared`);
+      throw new GraphInvalidError(
+        `actor "${actor}" names the channel "${channel}", which is not declared`,
+      );
     }
     return index;
   };
@@ -68,7 +74,7 @@ export function buildTopology(
   const subscribers: number[][] = channelNames.map(() => []);
   const names = Object.keys(actors).sort();
   const plans = names.map((name, index): ActorPlan => {
-    const actor = actors[name] as Actor;
+    const actor = actors[name]!;
     for (const channel of actor.writes ?? []) resolve(name, channel);
     const triggers = actor.triggers.map((channel) => resolve(name, channel));
     for (const trigger of new Set(triggers)) subscribers[trigger]?.push(index);
@@ -101,6 +107,6 @@ export function buildTopology(
       channel.kind === 'AfterFinish' || channel.kind === 'Barrier' ? [index] : [],
     ),
     hasContexts: list.some((channel) => channel.kind === 'Context'),
-    tasks: channelByName.get(TASKS) as number,
+    tasks: channelByName.get(TASKS)!,
   };
 }

@@ -52,7 +52,8 @@ export async function updateState(
   const step = tuple?.metadata?.step ?? -2;
   const empty = values === null || values === undefined;
 
-  if (empty && asNode === undefined) return put(spec, target, tuple, state, before, 'update', step + 1);
+  if (empty && asNode === undefined)
+    return put(spec, target, tuple, state, before, 'update', step + 1);
   if (asNode === INPUT) {
     const writes = spec.inputWrites(values);
     if (writes.length === 0) throw new InvalidUpdateError('the input names no input channel');
@@ -85,20 +86,16 @@ function actorOf(spec: GraphSpec, name: string): ActorPlan {
 }
 
 /** The actor that saw the newest version, when it is the only one. */
-function lastActor(
-  spec: GraphSpec,
-  state: GraphState,
-  tuple: CheckpointTuple | undefined,
-): string {
+function lastActor(spec: GraphSpec, state: GraphState, tuple: CheckpointTuple | undefined): string {
   const { actors, actorByName } = spec.topology;
-  if (actors.length === 1) return (actors[0] as ActorPlan).name;
-  const newest = actors.map((plan) => Math.max(0, ...(state.seen[plan.index] as number[])));
+  if (actors.length === 1) return actors[0]!.name;
+  const newest = actors.map((plan) => Math.max(0, ...state.seen[plan.index]!));
   const highest = Math.max(0, ...newest);
   if (tuple === undefined || highest === 0) {
     if (typeof spec.input === 'string' && actorByName.has(spec.input)) return spec.input;
   } else {
     const last = actors.filter((plan) => newest[plan.index] === highest);
-    if (last.length === 1) return (last[0] as ActorPlan).name;
+    if (last.length === 1) return last[0]!.name;
   }
   throw new InvalidUpdateError('it is not clear which actor the update is from: name it (as_node)');
 }
@@ -149,7 +146,7 @@ async function put(
   const versions: Record<string, number> = {};
   state.versions.forEach((version, index) => {
     if (version !== before[index]) {
-      versions[spec.topology.channelNames[index] as string] = version;
+      versions[spec.topology.channelNames[index]!] = version;
     }
   });
   await checkpointer.put(

@@ -55,7 +55,7 @@ export class BinaryOperatorAggregate<T, U = T> extends BaseChannel<T, U | Overwr
     for (const update of values) {
       if (isOverwrite(update)) {
         if (overwritten) throw new InvalidUpdateError('two overwrites in one step');
-        value = update.__overwrite__ as T;
+        value = update.__overwrite__;
         overwritten = true;
       } else if (!overwritten) {
         value = value === EMPTY ? (update as unknown as T) : this.operator(value, update);

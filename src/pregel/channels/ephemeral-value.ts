@@ -35,7 +35,9 @@ export class EphemeralValue<T> extends BaseChannel<T> {
       return true;
     }
     if (values.length > 1 && this.#guard) {
-      throw new InvalidUpdateError(`${values.length} updates in one step; EphemeralValue takes one`);
+      throw new InvalidUpdateError(
+        `${values.length} updates in one step; EphemeralValue takes one`,
+      );
     }
     this.#value = values[values.length - 1] as T;
     return true;

@@ -20,9 +20,9 @@ import {
 
 /** What differs between the two when a graph is built and driven. */
 interface Runtime {
-  send(node: string, args: unknown): unknown;
-  command(fields: { update?: unknown; goto?: unknown; resume?: unknown }): unknown;
-  ask(question: string): unknown;
+  readonly send: (node: string, args: unknown) => unknown;
+  readonly command: (fields: { update?: unknown; goto?: unknown; resume?: unknown }) => unknown;
+  readonly ask: (question: string) => unknown;
 }
 
 interface Interrupted {
@@ -81,7 +81,8 @@ const State = z.object({
 
 export function buildOurs(spec: GraphSpec, checkpointer: Ours.Checkpointer): App {
   const calls = new Map<string, number>();
-  const graph = new Ours.StateGraph(State) as Ours.StateGraph<typeof State, string>;
+  // The builder's types follow the names of nodes, which are not known here.
+  const graph = new Ours.StateGraph(State) as unknown as Ours.StateGraph<typeof State, string>;
   for (const node of spec.nodes) {
     graph.addNode(node.name, nodeFunction(node, oursRuntime, calls) as never);
   }
@@ -166,7 +167,7 @@ export async function trace(
     const answer = (value: string): string => `a:${value}`;
     if (asked.length === 0) input = null;
     else if (asked.length === 1) {
-      input = build.command({ resume: answer((asked[0] as Interrupted).value) });
+      input = build.command({ resume: answer(asked[0]!.value) });
     } else {
       input = build.command({
         resume: Object.fromEntries(asked.map((each) => [each.id, answer(each.value)])),

@@ -27,8 +27,11 @@ export function difference(theirs: Trace, ours: Trace): string | undefined {
   if (error === 'GraphRecursionError' || error === 'InvalidUpdateError') {
     const [a, b] = [valuesOf(theirs), valuesOf(ours)];
     const shown = Math.min(a.length, b.length);
+    const own = ours.runs.at(-1)?.error;
+    // The one step more may end in updates that cannot be merged.
+    const stepMore = own === 'GraphRecursionError' && error === 'InvalidUpdateError';
     return (
-      differs('error', error, ours.runs.at(-1)?.error) ??
+      (stepMore ? undefined : differs('error', error, own)) ??
       differs('values', a.slice(0, shown), b.slice(0, shown))
     );
   }

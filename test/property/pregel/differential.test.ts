@@ -30,7 +30,8 @@ async function check(seed: number): Promise<string | undefined> {
 test(
   'random graphs have the same values per step, final state and interrupts as in LangGraph',
   async () => {
-    const seeds = ONLY === undefined ? Array.from({ length: SEEDS }, (_, seed) => seed) : [Number(ONLY)];
+    const seeds =
+      ONLY === undefined ? Array.from({ length: SEEDS }, (_, seed) => seed) : [Number(ONLY)];
     for (const seed of seeds) {
       const found = await check(seed);
       if (found !== undefined) {

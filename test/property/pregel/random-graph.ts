@@ -52,7 +52,10 @@ export interface GraphSpec {
   readonly edges: readonly (readonly [string, string])[];
   readonly joins: readonly (readonly [readonly string[], string])[];
   /** from → one list of targets per value of `sum % routes.length`. */
-  readonly routes: readonly { readonly from: string; readonly choices: readonly (readonly RouteTarget[])[] }[];
+  readonly routes: readonly {
+    readonly from: string;
+    readonly choices: readonly (readonly RouteTarget[])[];
+  }[];
   readonly interruptBefore: readonly string[];
   readonly interruptAfter: readonly string[];
 }
@@ -187,7 +190,7 @@ export const sendArgs = (input: NodeInput): NodeInput => ({ sum: 100 + (input.su
 export const chosen = (
   choices: readonly (readonly RouteTarget[])[],
   state: NodeInput,
-): readonly RouteTarget[] => choices[(state.sum ?? 0) % choices.length] as readonly RouteTarget[];
+): readonly RouteTarget[] => choices[(state.sum ?? 0) % choices.length]!;
 
 /** A run's trace, in the terms both runtimes share. */
 export interface Trace {

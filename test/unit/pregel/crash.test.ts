@@ -65,7 +65,7 @@ function build(world: World, questions: boolean): Pregel {
     ])
     .addEdge('f', 'g')
     .addConditionalEdges('g', (state) => (state.rounds < 2 ? 'a' : '__end__'))
-    .compile({ checkpointer: world.checkpointer() }) as Pregel;
+    .compile({ checkpointer: world.checkpointer() });
 }
 
 interface Drive {
@@ -121,7 +121,10 @@ describe.each<Durability>(['sync', 'async', 'exit'])('durability %s', (durabilit
           again: [],
         });
       }
-      expect({ killAt, state: await finalState(world, false) }).toEqual({ killAt, state: expected });
+      expect({ killAt, state: await finalState(world, false) }).toEqual({
+        killAt,
+        state: expected,
+      });
     }
   });
 });
