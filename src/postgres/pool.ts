@@ -1,4 +1,5 @@
 /** Connections to Postgres. The only file, with listen.ts, that imports the driver. */
+import { isNativeError } from 'node:util/types';
 import pg from 'pg';
 
 export type Pool = pg.Pool;
@@ -69,7 +70,7 @@ const NETWORK = new Set([
 export function isTransient(error: unknown): boolean {
   const state = sqlState(error);
   if (state !== undefined) return TRANSIENT.test(state);
-  if (!(error instanceof Error)) return false;
+  if (!isNativeError(error)) return false;
   if ('code' in error && NETWORK.has(String(error.code))) return true;
   // The driver gives these no code.
   return /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed)/.test(

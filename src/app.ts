@@ -1,0 +1,245 @@
+/**
+ * The composition root: configuration → connections → services, in start order; they stop in reverse.
+ * Everything is made here and handed on; nothing below looks for its dependencies itself.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Config } from './config.ts';
+import { CheckpointStorage } from './checkpoints/storage.ts';
+import { createDirectBackend } from './events/direct-backend.ts';
+import { createRunEnds } from './events/ends.ts';
+import { createLogHub } from './events/hub.ts';
+import type { ReaderDeps } from './events/reader.ts';
+import { createRedisBackend } from './events/redis-backend.ts';
+import { createGraphRegistry } from './graphs/registry.ts';
+import type { GraphRegistryOptions } from './graphs/registry.ts';
+import type { Service } from './lib/service.ts';
+import { createArchiver } from './maintenance/archiver.ts';
+import { createSweeper } from './maintenance/sweeper.ts';
+import { migrate } from './postgres/migrate.ts';
+import { createPool } from './postgres/pool.ts';
+import { createMemorySignals, createPostgresSignals } from './postgres/signals.ts';
+import { createBullmqConsumer, createBullmqQueue } from './queue/bullmq.ts';
+import { createSignalQueue } from './queue/signal.ts';
+import {
+  connectBlocking,
+  connectCommands,
+  connectSubscriber,
+  isReachable,
+} from './redis/connect.ts';
+import { createKeys } from './redis/keys.ts';
+import { refuseEviction } from './redis/policy.ts';
+import { createScripts } from './redis/scripts.ts';
+import type { SubmitDeps } from './runs/submit.ts';
+import { ItemStore } from './store/items.ts';
+import type { Log } from './telemetry/log.ts';
+import { createMetrics } from './telemetry/metrics.ts';
+import { createWorker } from './worker/worker.ts';
+import type { Worker } from './worker/worker.ts';
+import { createLeaseKeeper } from './worker/lease-keeper.ts';
+
+/** At start, how long Redis may take before the process goes on without it. */
+const REDIS_START_MS = 3_000;
+
+export type Core = Awaited<ReturnType<typeof createCore>>;
+
+/** What every process has: connections, the log's ear, and the chores. */
+// eslint-disable-next-line @typescript-eslint/explicit-module-boundary-types -- its parts are the type
+export async function createCore(
+  config: Config & { DATABASE_URL: string },
+  log: Log,
+  graphOptions: GraphRegistryOptions,
+) {
+  const metrics = createMetrics();
+  const onTrouble = (what: string, error: unknown): void => {
+    metrics.troubles.inc({ what: what.replace(/[0-9a-f-]{36}/, '').trim() });
+    log.warn(`trouble: ${what}`, { error });
+  };
+  const onError =
+    (what: string) =>
+    (error: Error): void => {
+      onTrouble(what, error);
+    };
+
+  const pool = createPool(
+    { url: config.DATABASE_URL, connectionsMax: config.DATABASE_POOL_SIZE, name: 'millrace' },
+    onError('postgres connection'),
+  );
+  const applied = await migrate(pool);
+  if (applied.length > 0) log.info('schema migrated', { applied });
+
+  const keys = createKeys(config.KEY_PREFIX);
+  const redisUrl = config.redis ? config.REDIS_URL : undefined;
+  const redis =
+    redisUrl === undefined
+      ? undefined
+      : {
+          url: redisUrl,
+          commands: connectCommands({ url: redisUrl, name: 'millrace' }, onError('redis')),
+          subscriber: connectSubscriber(
+            { url: redisUrl, name: 'millrace-subscriber' },
+            onError('redis subscriber'),
+          ),
+          blocking: connectBlocking(
+            { url: redisUrl, name: 'millrace-archiver' },
+            onError('redis archiver'),
+          ),
+        };
+  if (redis !== undefined) {
+    if (await isReachable(redis.commands, REDIS_START_MS)) await refuseEviction(redis.commands);
+    else log.warn('Redis does not answer: on the direct path until it does', { url: redisUrl });
+  }
+  const scripts = redis && createScripts(redis.commands);
+
+  const signals =
+    config.STREAMING_BACKEND === 'memory'
+      ? createMemorySignals()
+      : createPostgresSignals(pool, {
+          url: config.DATABASE_DIRECT_URL ?? config.DATABASE_URL,
+          prefix: config.KEY_PREFIX,
+          onError: onError('listen'),
+        });
+  const signalQueue = createSignalQueue(signals);
+  const queue =
+    redisUrl === undefined
+      ? signalQueue
+      : createBullmqQueue({
+          redisUrl,
+          prefix: config.KEY_PREFIX,
+          onTrouble,
+          onRefused: (runs) => {
+            signalQueue.wake(runs);
+          },
+        });
+
+  const ends = createRunEnds({ db: pool, signals, onTrouble });
+  const hub = createLogHub({ db: pool, signals, ends, keys, redis, onTrouble });
+  const reader: ReaderDeps = {
+    db: pool,
+    keys,
+    redis: redis?.commands,
+    hub,
+    ends,
+    onTrouble,
+    onRewind: () => {
+      metrics.rewinds.inc();
+    },
+  };
+  const redisLog =
+    redis === undefined || scripts === undefined
+      ? undefined
+      : createRedisBackend({
+          redis: redis.commands,
+          keys,
+          scripts,
+          unarchivedMax: config.LOG_UNARCHIVED_MAX,
+          contractChannel: (runId) => `run:${runId}:events`,
+        });
+  const directLog = createDirectBackend({ db: pool, signals });
+
+  const graphs = createGraphRegistry(
+    { checkpoints: new CheckpointStorage(pool), store: new ItemStore(pool) },
+    graphOptions,
+  );
+  const submit: SubmitDeps = { pool, queue, signals, keys, scripts, onTrouble };
+  const claimer = { workerId: config.WORKER_ID, leaseMs: config.WORKER_HEARTBEAT_TTL * 1_000 };
+  const chores: Service[] = [
+    createSweeper({
+      pool,
+      keys,
+      scripts,
+      redisLog,
+      signals,
+      queue,
+      metrics,
+      claimer,
+      onTrouble,
+      intervalMs: config.SWEEPER_INTERVAL * 1_000,
+      leaseMs: claimer.leaseMs,
+      cancelDeadlineMs: config.CANCEL_DEADLINE_SECS * 1_000,
+      temporaryThreadTtlMs: config.TEMPORARY_THREAD_TTL_SECS * 1_000,
+    }),
+  ];
+  if (redis !== undefined && scripts !== undefined)
+    chores.push(
+      createArchiver({
+        db: pool,
+        keys,
+        scripts,
+        commands: redis.commands,
+        blocking: redis.blocking,
+        metrics,
+        name: `${config.WORKER_ID}-${randomBytes(3).toString('hex')}`,
+        onTrouble,
+      }),
+    );
+
+  const services: Service[] = [signals, ends, hub, ...chores];
+
+  return {
+    config,
+    log,
+    pool,
+    keys,
+    redis,
+    scripts,
+    signals,
+    queue,
+    ends,
+    hub,
+    reader,
+    graphs,
+    submit,
+    metrics,
+    claimer,
+    redisLog,
+    directLog,
+    onTrouble,
+    async start(): Promise<void> {
+      for (const service of services) await service.start();
+    },
+    async stop(): Promise<void> {
+      for (const service of services.toReversed()) await service.stop();
+      await queue.stop();
+      redis?.commands.disconnect();
+      redis?.subscriber.disconnect();
+      redis?.blocking.disconnect();
+      await pool.end();
+    },
+  };
+}
+
+/** The part that executes runs. Stop it before the core. */
+export function createWorkerOf(core: Core): Worker {
+  const { config, redis } = core;
+  const leases = createLeaseKeeper({
+    databaseUrl: config.DATABASE_URL,
+    redisUrl: redis?.url,
+    heartbeatKeyPrefix: `${config.KEY_PREFIX}:heartbeat:`,
+    workerId: config.WORKER_ID,
+    intervalMs: config.WORKER_HEARTBEAT_INTERVAL * 1_000,
+    leaseMs: core.claimer.leaseMs,
+    stallLimitMs: config.WORKER_STALL_LIMIT * 1_000,
+    onTrouble: core.onTrouble,
+  });
+  return createWorker({
+    ...core,
+    leases,
+    slots: config.N_JOBS_PER_WORKER,
+    graceMs: config.BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS * 1_000,
+    timeoutMs: config.BG_JOB_TIMEOUT_SECS * 1_000,
+    consumer:
+      redis === undefined
+        ? undefined
+        : (handler) =>
+            createBullmqConsumer(
+              {
+                redisUrl: redis.url,
+                prefix: config.KEY_PREFIX,
+                concurrency: config.N_JOBS_PER_WORKER,
+                onTrouble: core.onTrouble,
+              },
+              handler,
+            ),
+    wakeUpsWork: () => redis?.commands.status === 'ready',
+  });
+}

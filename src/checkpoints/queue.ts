@@ -1,0 +1,158 @@
+/**
+ * The checkpoints of one run on their way to Postgres. Puts return at once and go out together: the first
+ * one opens a window of GATHER_MS, and whatever a fast graph puts in it is one statement; after that, what
+ * comes while a statement is under way goes with the next. So a run of many short supersteps costs a
+ * handful of statements, and one that waits for a model is written milliseconds after each superstep.
+ *
+ * Postgres away: the same batch is tried again until `signal` ends the run. Nothing here rejects but
+ * flush(): LangGraph.js leaves the promises of its saver unwatched for a while, and Node ends the
+ * process for those. A failure is reported once through `onFailure`.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createDeferred, type Deferred } from '../lib/deferred.ts';
+import { isTransient } from '../postgres/pool.ts';
+import type { CheckpointPut, CheckpointStorage, WritePut } from './storage.ts';
+import type { CheckpointWriter } from './writer.ts';
+
+/** How long a put may wait for company. Lost with the process: that much of the last superstep's work. */
+const GATHER_MS = 5;
+/** Above this much waiting data the graph waits at its next superstep. */
+const QUEUE_BYTES_MAX = 16 * 1024 * 1024;
+const RETRY_MS_MIN = 50;
+const RETRY_MS_MAX = 2_000;
+
+export interface CheckpointQueueOptions {
+  readonly writer: CheckpointWriter;
+  /** See CheckpointStorage.write. Only for the checkpoints of a run. */
+  readonly relaxed?: boolean;
+  /** Ends retries: the run was cancelled, timed out or lost its lease. */
+  readonly signal?: AbortSignal;
+  /** Called at most once, with what no retry can mend, e.g. TermFencedError. */
+  onFailure?(error: unknown): void;
+}
+
+export class CheckpointQueue {
+  readonly writer: CheckpointWriter;
+  readonly #storage: CheckpointStorage;
+  readonly #options: CheckpointQueueOptions;
+  #checkpoints = new Map<string, CheckpointPut>();
+  #writes = new Map<string, WritePut>();
+  #bytes = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> | undefined;
+  #room: Deferred<void> | undefined;
+  #term: number | undefined;
+  #failure: { error: unknown } | undefined;
+  #closed = false;
+
+  constructor(storage: CheckpointStorage, options: CheckpointQueueOptions) {
+    this.#storage = storage;
+    this.#options = options;
+    this.writer = options.writer;
+  }
+
+  put(checkpoint: CheckpointPut): void {
+    if (this.#closed || this.#failure !== undefined) return;
+    this.#checkpoints.set(keyOf(checkpoint.ns, checkpoint.id), checkpoint);
+    for (const blob of checkpoint.blobs) this.#bytes += blob.data.length;
+    this.#gather();
+  }
+
+  putWrite(write: WritePut): void {
+    if (this.#closed || this.#failure !== undefined) return;
+    const key = keyOf(write.ns, write.checkpointId, write.taskId, String(write.idx));
+    if (write.idx >= 0 && this.#writes.has(key)) return;
+    this.#writes.set(key, write);
+    this.#bytes += write.data.length;
+    this.#gather();
+  }
+
+  /** `undefined` while there is room, otherwise settles when there is or the queue has failed. */
+  drained(): Promise<void> | undefined {
+    if (this.#bytes < QUEUE_BYTES_MAX) return undefined;
+    this.#room ??= createDeferred();
+    return this.#room.promise;
+  }
+
+  /** True when something is not in Postgres yet: a read has to flush first. */
+  get pending(): boolean {
+    return this.#writing !== undefined || this.#checkpoints.size > 0 || this.#writes.size > 0;
+  }
+
+  /**
+   * Settles when all that was put is in Postgres.
+   * @throws what made the queue fail
+   */
+  async flush(): Promise<void> {
+    this.#write();
+    while (this.#writing !== undefined) await this.#writing;
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  /** Later puts, e.g. of a node that ignores its signal, go nowhere. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+
+  #gather(): void {
+    if (this.#writing !== undefined) return;
+    this.#timer ??= setTimeout(() => {
+      this.#write();
+    }, GATHER_MS);
+  }
+
+  #write(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#writing !== undefined || this.#failure !== undefined) return;
+    if (this.#checkpoints.size === 0 && this.#writes.size === 0) return;
+    this.#writing = this.#drain().finally(() => {
+      this.#writing = undefined;
+      this.#room?.resolve();
+      this.#room = undefined;
+    });
+  }
+
+  /** Never rejects. */
+  async #drain(): Promise<void> {
+    try {
+      while (this.#checkpoints.size > 0 || this.#writes.size > 0) {
+        const checkpoints = [...this.#checkpoints.values()];
+        const writes = [...this.#writes.values()];
+        this.#checkpoints = new Map();
+        this.#writes = new Map();
+        this.#bytes = 0;
+        await this.#send(checkpoints, writes);
+      }
+    } catch (error) {
+      this.#failure = { error };
+      this.#checkpoints = new Map();
+      this.#writes = new Map();
+      this.#bytes = 0;
+      this.#options.onFailure?.(error);
+    }
+  }
+
+  async #send(checkpoints: CheckpointPut[], writes: WritePut[]): Promise<void> {
+    const { signal, relaxed = false } = this.#options;
+    for (let delayMs = RETRY_MS_MIN; ; delayMs = Math.min(delayMs * 2, RETRY_MS_MAX)) {
+      try {
+        this.#term ??= await this.#storage.termOf(this.writer);
+        await this.#storage.write(this.writer, this.#term, checkpoints, writes, relaxed);
+        return;
+      } catch (error) {
+        // An API call (no signal) answers its client instead of waiting.
+        if (signal === undefined || signal.aborted || !isTransient(error)) throw error;
+        await sleep(delayMs, undefined, { signal }).catch(() => undefined);
+      }
+    }
+  }
+
+  /** Takes the term before anything is read, so that what is read cannot change before the write. */
+  async begin(): Promise<void> {
+    this.#term ??= await this.#storage.termOf(this.writer);
+  }
+}
+
+const keyOf = (...parts: string[]): string => parts.join('\u0000');

@@ -1,0 +1,92 @@
+/**
+ * What all long-running commands share: configuration, a database (from npm when none is given), services
+ * in order, and a stop that SIGTERM and SIGINT trigger. A second signal ends the process at once.
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { createCore } from '../app.ts';
+import type { Core } from '../app.ts';
+import { readConfig } from '../config.ts';
+import type { Config } from '../config.ts';
+import type { Service } from '../lib/service.ts';
+import { startEmbeddedPostgres } from '../postgres/embedded.ts';
+import { createLog } from '../telemetry/log.ts';
+import type { Log } from '../telemetry/log.ts';
+
+/** A stop that takes longer than the grace for runs and this is given up. */
+const STOP_LIMIT_MS = 30_000;
+
+/** Starts `services(core)` after the core; settles with the exit code when all have stopped. */
+export async function runServices(
+  name: string,
+  services: (core: Core) => Promise<Service[]> | Service[],
+  overrides: Record<string, string> = {},
+): Promise<number> {
+  // eslint-disable-next-line no-restricted-syntax -- handed to config.ts, which alone looks into it
+  const config = readConfig({ ...process.env, ...overrides });
+  const log = createLog({
+    level: config.LOG_LEVEL,
+    format: config.LOG_FORMAT ?? (process.stdout.isTTY ? 'text' : 'json'),
+    name,
+  });
+  const signalled = nextSignal();
+  const database = await ensureDatabase(config, log);
+  const core = await createCore(
+    { ...config, DATABASE_URL: database.url },
+    log,
+    graphOptions(config),
+  );
+  const started: Service[] = [core];
+  try {
+    await core.start();
+    for (const service of await services(core)) {
+      started.push(service);
+      await service.start();
+    }
+    log.info(`millrace ${name} ready`, { worker_id: config.WORKER_ID, pid: process.pid });
+    const signal = await signalled;
+    log.info(`${signal}: stopping`);
+  } finally {
+    const limit = setTimeout(
+      () => {
+        log.error('stop takes too long, giving up');
+        process.exit(1);
+      },
+      config.BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS * 1_000 + STOP_LIMIT_MS,
+    );
+    for (const service of started.reverse()) await service.stop();
+    await database.stop();
+    clearTimeout(limit);
+  }
+  log.info(`millrace ${name} stopped`);
+  return 0;
+}
+
+export function nextSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let first = true;
+    const onSignal = (signal: NodeJS.Signals): void => {
+      if (!first) process.exit(1);
+      first = false;
+      resolve(signal);
+    };
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+  });
+}
+
+/** The given database, or a real Postgres from npm in DATA_DIR, shared by the processes that use it. */
+export async function ensureDatabase(
+  config: Config,
+  log: Log,
+): Promise<{ url: string; stop(): Promise<void> }> {
+  if (config.DATABASE_URL !== undefined)
+    return { url: config.DATABASE_URL, stop: () => Promise.resolve() };
+  const folder = join(config.DATA_DIR, 'postgres');
+  log.info('DATABASE_URL is not set: using Postgres from npm', { folder });
+  return startEmbeddedPostgres({ folder, settings: { max_connections: '300' } });
+}
+
+export function graphOptions(config: Config): { file?: string } {
+  return existsSync(config.LANGGRAPH_CONFIG_PATH) ? { file: config.LANGGRAPH_CONFIG_PATH } : {};
+}

@@ -1,0 +1,112 @@
+/**
+ * The environment, read once and checked: the only reader of process.env. An error names the variable,
+ * what was expected and what was found, all of them at once.
+ */
+import { hostname } from 'node:os';
+import { randomBytes } from 'node:crypto';
+import { z } from 'zod';
+import { AppError } from './errors.ts';
+
+export class ConfigInvalidError extends AppError {
+  readonly code = 'config_invalid';
+}
+
+const seconds = (fallback: number, min = 0.05): z.ZodType<number> =>
+  z.coerce
+    .number()
+    .min(min)
+    .max(86_400 * 30)
+    .default(fallback);
+const count = (fallback: number, min = 1, max = 10_000): z.ZodType<number> =>
+  z.coerce.number().int().min(min).max(max).default(fallback);
+const flag = (fallback: boolean): z.ZodType<boolean> => z.stringbool().default(fallback);
+const url = (...protocols: string[]): z.ZodType<string> =>
+  z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
+    message: `expected a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
+  });
+
+const Environment = z.object({
+  /** Unset: Postgres from npm is started in DATA_DIR. */
+  DATABASE_URL: url('postgres:', 'postgresql:').optional(),
+  /** A connection that bypasses a pooler, for LISTEN. */
+  DATABASE_DIRECT_URL: url('postgres:', 'postgresql:').optional(),
+  DATABASE_POOL_SIZE: count(20, 2, 1_000),
+  /** Unset: the direct path. */
+  REDIS_URL: url('redis:', 'rediss:').optional(),
+  STREAMING_BACKEND: z.enum(['redis', 'memory']).optional(),
+  KEY_PREFIX: z
+    .string()
+    .regex(
+      /^[a-z][a-z0-9_]{0,30}$/,
+      'expected up to 31 characters a-z, 0-9 and _, beginning with a letter',
+    )
+    .default('millrace'),
+  HOST: z.string().min(1).default('127.0.0.1'),
+  PORT: count(2024, 0, 65_535),
+  ENABLE_WORKERS: flag(false),
+  WORKER_ID: z.string().min(1).max(200).optional(),
+  N_JOBS_PER_WORKER: count(10),
+  /** Seconds between two renewals of a lease. */
+  WORKER_HEARTBEAT_INTERVAL: seconds(2),
+  /** Seconds after which a worker that does not renew has lost its runs. */
+  WORKER_HEARTBEAT_TTL: seconds(6),
+  /** Seconds that the event loop of a worker may stand still before its leases are let go. */
+  WORKER_STALL_LIMIT: seconds(30),
+  SWEEPER_INTERVAL: seconds(1),
+  BG_JOB_TIMEOUT_SECS: seconds(3_600),
+  BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: seconds(180, 0),
+  /** Seconds after which a worker that does not react to a cancel is fenced. */
+  CANCEL_DEADLINE_SECS: seconds(5),
+  /** Seconds that a temporary thread of a finished stateless run can still be read. */
+  TEMPORARY_THREAD_TTL_SECS: seconds(300),
+  /** Events of one thread that may wait in Redis for the archiver before its writer must wait. */
+  LOG_UNARCHIVED_MAX: count(20_000, 100, 1_000_000),
+  BODY_BYTES_MAX: count(32 * 1024 * 1024, 1_024, 1024 * 1024 * 1024),
+  LANGGRAPH_CONFIG_PATH: z.string().default('langgraph.json'),
+  DATA_DIR: z.string().default('.millrace'),
+  LOG_LEVEL: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
+  LOG_FORMAT: z.enum(['json', 'text']).optional(),
+  NODE_ENV: z.string().optional(),
+});
+
+export type Config = Readonly<
+  Omit<z.infer<typeof Environment>, 'WORKER_ID'> & {
+    WORKER_ID: string;
+    /** Whether this process runs for development or tests. */
+    development: boolean;
+    redis: boolean;
+  }
+>;
+
+/** @throws {ConfigInvalidError} naming each variable */
+export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+  // An empty variable is what compose files make of an unset one.
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const parsed = Environment.safeParse(given);
+  if (!parsed.success) {
+    const lines = parsed.error.issues.map((issue) => {
+      const name = String(issue.path[0]);
+      return `${name}: ${issue.message} (found ${JSON.stringify(redact(name, given[name]))})`;
+    });
+    throw new ConfigInvalidError(lines.join('; '), { cause: parsed.error });
+  }
+  const config = parsed.data;
+  if (config.WORKER_HEARTBEAT_INTERVAL * 2 > config.WORKER_HEARTBEAT_TTL)
+    throw new ConfigInvalidError(
+      `WORKER_HEARTBEAT_TTL: expected at least twice WORKER_HEARTBEAT_INTERVAL (${config.WORKER_HEARTBEAT_INTERVAL} s), found ${config.WORKER_HEARTBEAT_TTL} s`,
+    );
+  if (config.STREAMING_BACKEND === 'redis' && config.REDIS_URL === undefined)
+    throw new ConfigInvalidError('REDIS_URL: expected a URL, because STREAMING_BACKEND is redis');
+  return Object.freeze({
+    ...config,
+    WORKER_ID: config.WORKER_ID ?? `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,
+    development: config.NODE_ENV !== 'production',
+    redis: config.REDIS_URL !== undefined && config.STREAMING_BACKEND !== 'memory',
+  });
+}
+
+function redact(name: string, value: unknown): unknown {
+  return name.endsWith('_URL') && typeof value === 'string'
+    ? value.replace(/\/\/[^@/]*@/, '//***@')
+    : value;
+}

@@ -1,0 +1,36 @@
+/** The log without Redis: batches go to the archive at once, readers are woken by a signal. */
+import type { Db } from '../postgres/pool.ts';
+import type { Signals } from '../postgres/signals.ts';
+import { archiveOwnRows } from './archive.ts';
+import type { LogBackend } from './backend.ts';
+
+export interface DirectLogDeps {
+  readonly db: Db;
+  readonly signals: Signals;
+}
+
+export function createDirectBackend(deps: DirectLogDeps): LogBackend {
+  return {
+    name: 'direct',
+    available: () => true,
+    async append(owner, first, events) {
+      const { threadId, term } = owner;
+      const rows = events.map((event, i) => ({
+        threadId,
+        term,
+        seq: first + i,
+        type: event.type,
+        data: event.data,
+      }));
+      const archived = await archiveOwnRows(deps.db, threadId, term, rows);
+      if (archived === undefined) return { status: 'FENCED', last: 0, archived: 0 };
+      if (archived >= first + rows.length - 1) {
+        deps.signals.publish('log', threadId);
+        return { status: 'OK', last: archived, archived };
+      }
+      return { status: 'GAP', last: archived, archived };
+    },
+    // Postgres cannot go back in time: there is nothing to repair.
+    reopen: (_owner, archived) => Promise.resolve(archived),
+  };
+}

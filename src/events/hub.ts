@@ -1,0 +1,153 @@
+/**
+ * One process's ear on the logs: a single subscriber connection for any number of readers. It hands
+ * live batches and hints to the readers of a thread; the readers take everything else from the log.
+ *
+ * Whatever hint is lost, a look at the heads of all threads with readers makes up for it, one statement
+ * and one pipeline for all of them.
+ */
+import type { Redis } from 'ioredis';
+import type { Service } from '../lib/service.ts';
+import type { Db } from '../postgres/pool.ts';
+import type { Signals } from '../postgres/signals.ts';
+import type { Keys } from '../redis/keys.ts';
+import { decodeLiveMessage } from './event.ts';
+import type { LiveBatch } from './event.ts';
+import type { RunEnds } from './ends.ts';
+
+/** Longest time that a lost live message can hold up a reader. */
+const LOOK_INTERVAL_MS = 500;
+
+export interface LogListener {
+  /** A batch was appended just now. */
+  onLive(batch: LiveBatch): void;
+  /** There may be something new: up to `last` when that is known, a new term when undefined. */
+  onHint(last: number | undefined): void;
+}
+
+export interface LogHub extends Service {
+  /** Settles when live batches will arrive: read the log after that, not before. */
+  attach(threadId: string, listener: LogListener): Promise<void>;
+  detach(threadId: string, listener: LogListener): void;
+}
+
+export interface LogHubDeps {
+  readonly db: Db;
+  readonly signals: Signals;
+  readonly ends: RunEnds;
+  readonly keys: Keys;
+  /** undefined: no Redis is configured. */
+  readonly redis: { commands: Redis; subscriber: Redis } | undefined;
+  onTrouble(what: string, error: unknown): void;
+}
+
+export function createLogHub(deps: LogHubDeps): LogHub {
+  const { keys, redis } = deps;
+  const threads = new Map<string, { listeners: Set<LogListener>; ready: Promise<unknown> }>();
+  let timer: NodeJS.Timeout | undefined;
+  let looking = false;
+
+  function hint(threadId: string, last: number | undefined): void {
+    for (const listener of threads.get(threadId)?.listeners ?? []) listener.onHint(last);
+  }
+
+  function onMessage(channel: string, message: string): void {
+    if (channel === keys.ends) {
+      deps.ends.receive(message);
+      return;
+    }
+    const threadId = keys.threadOfLive(channel);
+    const thread = threadId === undefined ? undefined : threads.get(threadId);
+    if (threadId === undefined || thread === undefined) return;
+    const batch = decodeLiveMessage(threadId, message);
+    if (batch !== undefined) for (const listener of thread.listeners) listener.onLive(batch);
+    else if (message.startsWith('term ')) hint(threadId, undefined);
+    else deps.onTrouble('live message', new Error(`thread ${threadId}: not a batch`));
+  }
+
+  /** After a gap in the messages every reader looks for itself. */
+  function onGap(): void {
+    for (const threadId of threads.keys()) hint(threadId, undefined);
+  }
+
+  async function look(): Promise<void> {
+    if (looking || threads.size === 0) return;
+    looking = true;
+    try {
+      const ids = [...threads.keys()];
+      const [archived, appended] = await Promise.all([archivedSeqs(ids), appendedSeqs(ids)]);
+      for (const id of ids) {
+        const last = Math.max(archived.get(id) ?? 0, appended.get(id) ?? 0);
+        // A thread that is gone has readers to tell, too.
+        hint(id, archived.has(id) ? last : undefined);
+      }
+    } catch (error) {
+      deps.onTrouble('look at the logs', error);
+    } finally {
+      looking = false;
+    }
+  }
+
+  async function archivedSeqs(ids: string[]): Promise<Map<string, number>> {
+    const { rows } = await deps.db.query<{ thread_id: string; archived_seq: number }>({
+      name: 'archived-seqs',
+      text: 'SELECT thread_id, archived_seq FROM threads WHERE thread_id = ANY($1)',
+      values: [ids],
+    });
+    return new Map(rows.map((row) => [row.thread_id, row.archived_seq]));
+  }
+
+  async function appendedSeqs(ids: string[]): Promise<Map<string, number>> {
+    if (redis?.commands.status !== 'ready') return new Map();
+    const pipeline = redis.commands.pipeline();
+    for (const id of ids) pipeline.hget(keys.log(id).meta, 'l');
+    const replies = (await pipeline.exec().catch(() => null)) ?? [];
+    return new Map(ids.map((id, i) => [id, Number(replies[i]?.[1] ?? 0)]));
+  }
+
+  deps.signals.on('log', (threadId) => {
+    hint(threadId, undefined);
+  });
+  deps.signals.onGap(onGap);
+
+  return {
+    async attach(threadId, listener) {
+      let thread = threads.get(threadId);
+      if (thread === undefined) {
+        // Redis down: the looks and, on the direct path, the signals carry on.
+        const ready =
+          redis?.subscriber.status === 'ready'
+            ? redis.subscriber.subscribe(keys.log(threadId).live).catch(() => undefined)
+            : (void redis?.subscriber.subscribe(keys.log(threadId).live).catch(() => undefined),
+              Promise.resolve());
+        thread = { listeners: new Set(), ready };
+        threads.set(threadId, thread);
+      }
+      thread.listeners.add(listener);
+      await thread.ready;
+    },
+    detach(threadId, listener) {
+      const thread = threads.get(threadId);
+      if (thread === undefined) return;
+      thread.listeners.delete(listener);
+      if (thread.listeners.size > 0) return;
+      threads.delete(threadId);
+      void redis?.subscriber.unsubscribe(keys.log(threadId).live).catch(() => undefined);
+    },
+    async start() {
+      if (timer !== undefined) return;
+      timer = setInterval(() => void look(), LOOK_INTERVAL_MS);
+      if (redis === undefined) return;
+      redis.subscriber.on('message', onMessage);
+      redis.subscriber.on('ready', onGap);
+      if (redis.subscriber.status === 'ready') await redis.subscriber.subscribe(keys.ends);
+      else void redis.subscriber.subscribe(keys.ends).catch(() => undefined);
+    },
+    stop() {
+      clearInterval(timer);
+      timer = undefined;
+      redis?.subscriber.off('message', onMessage);
+      redis?.subscriber.off('ready', onGap);
+      return Promise.resolve();
+    },
+  };
+}

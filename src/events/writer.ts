@@ -1,0 +1,258 @@
+/**
+ * The only writer of a thread's log while its term lasts.
+ *
+ * Batching is natural: one append is under way, what is emitted meanwhile goes with the next. No timer,
+ * so a quiet run has no added latency and a busy one has large batches.
+ * Every event stays in memory until Postgres has it, so whatever Redis loses is sent again.
+ *
+ *   redis ──(connection lost, backpressure too long)──▶ direct
+ *   direct ──(Redis answers again: reopen)────────────▶ redis
+ *   either ──(a newer term)──▶ fenced      either ──(finish)──▶ finished
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { AppError } from '../errors.ts';
+import { createDeferred } from '../lib/deferred.ts';
+import type { Deferred } from '../lib/deferred.ts';
+import type { Db } from '../postgres/pool.ts';
+import { readLogHead } from './archive.ts';
+import { checkEvent } from './event.ts';
+import type { LogEvent } from './event.ts';
+import type { AppendReply, LogBackend, LogOwner } from './backend.ts';
+
+/** Events and characters of one append. */
+const BATCH_EVENTS_MAX = 1_000;
+const BATCH_LENGTH_MAX = 512 * 1024;
+/** Characters kept in memory for events that Postgres does not have; at the limit the graph waits. */
+export const BUFFER_LENGTH_MAX = 16 * 1024 * 1024;
+/** The same as a number of events, because each has its own cost. */
+export const BUFFER_EVENTS_MAX = 50_000;
+/** How long a writer waits before it asks again for the watermark. */
+const BACKPRESSURE_RETRY_MS = 20;
+/** Backpressure for longer than this: the archiver is not keeping up, so the writer archives itself. */
+const BACKPRESSURE_DIRECT_MS = 2_000;
+/** Both stores away: how often the writer tries. It gives up never; the run's timeout does. */
+const RETRY_DELAY_MS = { first: 50, max: 1_000 };
+/** On the direct path, how often the writer looks whether Redis is back. */
+const RETURN_INTERVAL_MS = 1_000;
+
+/** A newer term owns the thread: this worker must stop and write nothing more. */
+export class LogFencedError extends AppError {
+  readonly code = 'log_fenced';
+}
+
+export interface LogWriterDeps {
+  readonly db: Db;
+  /** undefined: no Redis is configured. */
+  readonly redis: LogBackend | undefined;
+  readonly direct: LogBackend;
+  onFenced(): void;
+  /** Redis has a note that this run should be cancelled: look whether it is true. */
+  onCancelled(): void;
+  /** Something went wrong that the writer survives. */
+  onTrouble(what: string, error: unknown): void;
+}
+
+/** What the archive does not have yet when the graph has ended. */
+export interface LogRest {
+  /** In order; `first` is the seq of events[0]. */
+  first: number;
+  events: LogEvent[];
+  /** Of these, the last ones were never appended: from this seq on. */
+  unsentFirst: number;
+  /** Last seq given out. */
+  last: number;
+}
+
+export interface LogWriter {
+  /** @returns the event's seq @throws {EventInvalidError} */
+  emit(type: string, data: string): number;
+  /** undefined while there is room. @throws {LogFencedError} */
+  drained(): Promise<void> | undefined;
+  /** Stops appending and hands out the rest, for the terminal transaction. Idempotent. */
+  finish(): LogRest;
+}
+
+export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter {
+  /** Events from seq `head` on: those that Postgres may not have. */
+  let buffer: LogEvent[] = [];
+  let head = owner.start;
+  /** buffer[skip] is seq `head`: pruning moves skip and copies now and then, not at every batch. */
+  let skip = 0;
+  let length = 0;
+  let sent = owner.start - 1;
+  let mode: LogBackend = deps.redis?.available() === true ? deps.redis : deps.direct;
+  let pumping = false;
+  let finished = false;
+  let fenced = false;
+  let room: Deferred<void> | undefined;
+  let returnAt = 0;
+  let pressedSince: number | undefined;
+
+  const last = (): number => head + buffer.length - skip - 1;
+  const full = (): boolean =>
+    length > BUFFER_LENGTH_MAX || buffer.length - skip > BUFFER_EVENTS_MAX;
+
+  function prune(archived: number): void {
+    while (head <= archived && skip < buffer.length) {
+      const event = buffer[skip];
+      length -= (event?.data.length ?? 0) + (event?.type.length ?? 0);
+      skip++;
+      head++;
+    }
+    if (skip > 1_024 && skip * 2 > buffer.length) {
+      buffer = buffer.slice(skip);
+      skip = 0;
+    }
+    if (room !== undefined && !full()) {
+      room.resolve();
+      room = undefined;
+    }
+  }
+
+  function nextBatch(): LogEvent[] {
+    const from = (mode.name === 'direct' ? head : sent + 1) - head + skip;
+    const events: LogEvent[] = [];
+    let size = 0;
+    for (let i = from; i < buffer.length && events.length < BATCH_EVENTS_MAX; i++) {
+      const event = buffer[i];
+      if (event === undefined) break;
+      size += event.data.length + event.type.length;
+      if (events.length > 0 && size > BATCH_LENGTH_MAX) break;
+      events.push(event);
+    }
+    return events;
+  }
+
+  function fence(): void {
+    fenced = true;
+    room?.reject(new LogFencedError(`run ${owner.runId}: term ${owner.term} is fenced`));
+    // Nobody may be waiting; that is no unhandled rejection.
+    room?.promise.catch(() => undefined);
+    room = undefined;
+    deps.onFenced();
+  }
+
+  /** Brings writer and log together again from what Postgres says. */
+  async function resync(backend: LogBackend): Promise<boolean> {
+    const log = await readLogHead(deps.db, owner.threadId);
+    if (log?.term !== owner.term) {
+      fence();
+      return false;
+    }
+    prune(log.archivedSeq);
+    const lastValid = await backend.reopen(owner, log.archivedSeq);
+    if (lastValid === undefined) {
+      fence();
+      return false;
+    }
+    sent = Math.max(lastValid, head - 1);
+    mode = backend;
+    return true;
+  }
+
+  async function take(reply: AppendReply): Promise<void> {
+    if (reply.status !== 'BACKPRESSURE') pressedSince = undefined;
+    switch (reply.status) {
+      case 'OK':
+      case 'DUP':
+        sent = Math.max(reply.last, head - 1);
+        prune(reply.archived);
+        return;
+      case 'GAP':
+        prune(reply.archived);
+        if (mode.name === 'redis' && reply.last + 1 >= head) {
+          sent = reply.last;
+          return;
+        }
+        await resync(mode);
+        await delay(BACKPRESSURE_RETRY_MS);
+        return;
+      case 'REOPEN':
+        await resync(mode);
+        return;
+      case 'CANCELLED':
+        prune(reply.archived);
+        // A hint, perhaps a wrong one: until Postgres has confirmed it, the events go there.
+        deps.onCancelled();
+        goDirect();
+        return;
+      case 'BACKPRESSURE':
+        prune(reply.archived);
+        pressedSince ??= Date.now();
+        if (Date.now() - pressedSince > BACKPRESSURE_DIRECT_MS) goDirect();
+        else await delay(BACKPRESSURE_RETRY_MS);
+        return;
+      case 'FENCED':
+      case 'CLOSED':
+        fence();
+    }
+  }
+
+  function goDirect(): void {
+    mode = deps.direct;
+    returnAt = Date.now() + RETURN_INTERVAL_MS;
+  }
+
+  async function pump(): Promise<void> {
+    if (pumping) return;
+    pumping = true;
+    // Events emitted in the same tick go together.
+    await Promise.resolve();
+    let retryMs = RETRY_DELAY_MS.first;
+    while (!finished && !fenced) {
+      const idle = mode.name === 'direct' ? head > last() : sent >= last();
+      // With the buffer full and all of it sent, the watermark is what is missing: an empty append asks for it.
+      if (idle && room === undefined) break;
+      if (idle) await delay(BACKPRESSURE_RETRY_MS);
+      try {
+        if (mode.name === 'direct' && deps.redis?.available() === true && Date.now() >= returnAt) {
+          returnAt = Date.now() + RETURN_INTERVAL_MS;
+          if (!(await resync(deps.redis))) break;
+        }
+        const events = nextBatch();
+        const first = mode.name === 'direct' ? head : sent + 1;
+        await take(await mode.append(owner, first, events));
+        retryMs = RETRY_DELAY_MS.first;
+      } catch (error) {
+        deps.onTrouble(`append to ${mode.name}`, error);
+        if (mode.name === 'redis') {
+          goDirect();
+        } else {
+          await delay(retryMs);
+          retryMs = Math.min(retryMs * 2, RETRY_DELAY_MS.max);
+        }
+      }
+    }
+    pumping = false;
+  }
+
+  return {
+    emit(type, data) {
+      const event = { type, data };
+      checkEvent(event);
+      buffer.push(event);
+      length += type.length + data.length;
+      if (!pumping && !finished && !fenced) void pump();
+      return last();
+    },
+    drained() {
+      if (fenced) throw new LogFencedError(`run ${owner.runId}: term ${owner.term} is fenced`);
+      if (!full()) return undefined;
+      room ??= createDeferred();
+      void pump();
+      return room.promise;
+    },
+    finish() {
+      finished = true;
+      room?.resolve();
+      room = undefined;
+      const unsentFirst = Math.max(sent + 1, head);
+      return {
+        first: head,
+        events: buffer.slice(skip),
+        unsentFirst: mode.name === 'direct' ? head : unsentFirst,
+        last: last(),
+      };
+    },
+  };
+}

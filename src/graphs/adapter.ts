@@ -1,0 +1,25 @@
+/** The seam between the registry and the kinds of graphs it can hold. */
+import type { CheckpointStorage } from '../checkpoints/storage.ts';
+import { AppError } from '../errors.ts';
+import type { ItemStore } from '../store/items.ts';
+import type { Graph } from './port.ts';
+
+/** What graphs are given to keep their state in. */
+export interface GraphDependencies {
+  readonly checkpoints: CheckpointStorage;
+  readonly store: ItemStore;
+}
+
+export interface GraphAdapter {
+  /** By shape or symbol only: must not import what the graph is made of. */
+  recognises(value: unknown): boolean;
+  wrap(graphId: string, value: unknown, dependencies: GraphDependencies): Graph | Promise<Graph>;
+}
+
+/** A graph, or the file that names it, that cannot be used as it is. Says which file and key. */
+export class GraphInvalidError extends AppError {
+  readonly code = 'graph_invalid';
+}
+export class GraphNotFoundError extends AppError {
+  readonly code = 'graph_not_found';
+}

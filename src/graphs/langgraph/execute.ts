@@ -1,0 +1,266 @@
+/**
+ * One attempt at a run of a LangGraph.js graph.
+ *
+ * Order of things: find out whether an earlier attempt left a checkpoint → stream, translating chunks →
+ * everything in Postgres → the state the thread is left in. LangGraph.js runs with durability `sync`
+ * whatever was asked (but `exit`), because only then does it wait for its saver between supersteps: the
+ * saver decides when that wait is over, and holds the graph back when events or checkpoints pile up.
+ */
+import { Command, Send } from '@langchain/langgraph';
+import { CheckpointQueue } from '../../checkpoints/queue.ts';
+import type { GraphDependencies } from '../adapter.ts';
+import type { EventSink, Execution, ExecutionResult, RunCommand } from '../port.ts';
+import { toPlain } from '../serialise.ts';
+import { stoppedAtBreakpoint } from './breakpoint.ts';
+import type { CompiledGraph, LangGraphConfig } from './compiled.ts';
+import { EventTranslator, INTERRUPT } from './events.ts';
+import { LangGraphSaver } from './saver.ts';
+import { summaryOf } from './state.ts';
+import type { LangGraphStore } from './store.ts';
+
+/** Keys of configurable that say where, not what: not part of a checkpoint's metadata. */
+const NOT_METADATA = new Set([
+  'checkpoint_ns',
+  'checkpoint_id',
+  'checkpoint_map',
+  'run_id',
+  'thread_id',
+]);
+/** Keys of configurable that name the checkpoint to start from. */
+const START_AT = new Set(['checkpoint_ns', 'checkpoint_id', 'checkpoint_map']);
+
+export async function execute(
+  dependencies: GraphDependencies,
+  graph: CompiledGraph,
+  store: LangGraphStore,
+  execution: Execution,
+): Promise<ExecutionResult> {
+  const { signal, sink, threadId } = execution;
+  const stop = new AbortController();
+  const forward = (): void => {
+    stop.abort(signal.reason);
+  };
+  if (signal.aborted) forward();
+  signal.addEventListener('abort', forward, { once: true });
+
+  const queue = new CheckpointQueue(dependencies.checkpoints, {
+    writer: execution.writer,
+    relaxed: execution.durability !== 'sync',
+    signal,
+    onFailure: (error) => {
+      stop.abort(error);
+    },
+  });
+  const saver = new LangGraphSaver(dependencies.checkpoints, queue, {
+    metadata: checkpointMetadata(execution),
+    durability: execution.durability === 'sync' ? 'sync' : 'async',
+    hold: () => room(sink, stop.signal),
+  });
+  const translator = new EventTranslator(sink, {
+    modes: execution.streamModes,
+    subgraphs: execution.streamSubgraphs,
+  });
+  try {
+    const latest = execution.attempt === 1 ? undefined : await saver.getTuple(latestOf(threadId));
+    const resumes = latest?.metadata !== undefined && runIdOf(latest.metadata) === execution.runId;
+    if (resumes && (await stoppedAtBreakpoint(graph, saver, execution)))
+      translator.chunk(interruptChunk(execution));
+    else await stream(graph, store, saver, translator, execution, stop.signal, resumes);
+    await queue.flush();
+    return await resultOf(graph, saver, translator, threadId);
+  } catch (error) {
+    // Whatever ended the run, what it had finished is kept (and a lost term refuses it).
+    const lost = await queue.flush().then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    if (signal.aborted) throw abortError(signal);
+    throw lost ?? error;
+  } finally {
+    signal.removeEventListener('abort', forward);
+    // Nodes that ignore the signal go on in the background; they reach nothing any more.
+    stop.abort();
+    queue.close();
+  }
+}
+
+async function stream(
+  graph: CompiledGraph,
+  store: LangGraphStore,
+  saver: LangGraphSaver,
+  translator: EventTranslator,
+  execution: Execution,
+  signal: AbortSignal,
+  resumes: boolean,
+): Promise<void> {
+  const options = streamOptions(execution, saver, store, translator, signal, resumes);
+  // Going on from a checkpoint of this very run: its input is part of that checkpoint already.
+  const input = resumes ? null : await inputOf(saver, execution);
+  if (execution.streamModes.includes('events')) {
+    for await (const event of graph.streamEvents(input, { ...options, version: 'v2' })) {
+      if (event.tags?.includes('langsmith:hidden')) continue;
+      if (event.event === 'on_chain_stream' && event.run_id === execution.runId)
+        translator.chunk(event.data.chunk);
+      else translator.raw(event);
+      await room(execution.sink, signal);
+    }
+    return;
+  }
+  for await (const chunk of await graph.stream(input, options)) {
+    translator.chunk(chunk);
+    await room(execution.sink, signal);
+  }
+}
+
+/** Settles when the sink has room; a stop does not wait for it. */
+function room(sink: EventSink, signal: AbortSignal): Promise<void> | undefined {
+  const drained = sink.drained();
+  if (drained === undefined || signal.aborted) return undefined;
+  return new Promise((resolve) => {
+    const go = (): void => {
+      signal.removeEventListener('abort', go);
+      resolve();
+    };
+    signal.addEventListener('abort', go, { once: true });
+    drained.then(go, go);
+  });
+}
+
+function streamOptions(
+  execution: Execution,
+  saver: LangGraphSaver,
+  store: LangGraphStore,
+  translator: EventTranslator,
+  signal: AbortSignal,
+  resumes: boolean,
+): LangGraphConfig {
+  const { config, streamSubgraphs, interruptBefore, interruptAfter } = execution;
+  const given = Object.entries(config.configurable).filter(
+    ([key]) => !key.startsWith('__') && !(resumes && START_AT.has(key)),
+  );
+  const options: LangGraphConfig = {
+    configurable: {
+      ...Object.fromEntries(given),
+      thread_id: execution.threadId,
+      run_id: execution.runId,
+      // Per run, so that runs share the exported graph without writing to it; subgraphs inherit it.
+      __pregel_checkpointer: saver,
+    },
+    metadata: runMetadata(execution),
+    runId: execution.runId,
+    streamMode: translator.libraryModes,
+    subgraphs: streamSubgraphs,
+    durability: execution.durability === 'exit' ? 'exit' : 'sync',
+    store,
+    signal,
+  };
+  // Absent, not undefined: LangGraph.js spreads these over the graph's own settings.
+  if (config.tags !== undefined) options['tags'] = config.tags;
+  if (config.recursion_limit !== undefined) options['recursionLimit'] = config.recursion_limit;
+  if (Object.keys(execution.context).length > 0) options['context'] = execution.context;
+  if (interruptBefore !== null) options['interruptBefore'] = interruptBefore;
+  if (interruptAfter !== null) options['interruptAfter'] = interruptAfter;
+  // Makes LangGraph.js add the light `checkpoints` chunk before each values chunk, as clients know it.
+  if (streamSubgraphs && translator.showsValues) options['version'] = 'v2';
+  return options;
+}
+
+function runMetadata(execution: Execution): Record<string, unknown> {
+  return {
+    ...execution.config.metadata,
+    run_id: execution.runId,
+    run_attempt: execution.attempt,
+    langgraph_host: 'self-hosted',
+  };
+}
+
+/** HTTP.md, 3.2: what the history's metadata filter searches. */
+function checkpointMetadata(execution: Execution): Record<string, unknown> {
+  return { ...searchable(execution.config.configurable), ...runMetadata(execution) };
+}
+
+export function searchable(configurable: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(configurable).filter(([key]) => !key.startsWith('__') && !NOT_METADATA.has(key)),
+  );
+}
+
+async function inputOf(saver: LangGraphSaver, execution: Execution): Promise<unknown> {
+  if (execution.command === null) return execution.input ?? null;
+  const { goto, update, resume } = execution.command;
+  return new Command({
+    ...(goto === undefined || goto === null ? {} : { goto: gotoOf(goto) }),
+    ...(update === undefined || update === null
+      ? {}
+      : { update: update as Record<string, unknown> }),
+    ...(resume === undefined || resume === null
+      ? {}
+      : { resume: await resumeOf(saver, execution, resume) }),
+  });
+}
+
+function gotoOf(goto: unknown): (string | Send)[] {
+  const targets = (Array.isArray(goto) ? goto : [goto]) as (
+    string | { node: string; input: unknown }
+  )[];
+  return targets.map((to) => (typeof to === 'string' ? to : new Send(to.node, to.input)));
+}
+
+/**
+ * LangGraph.js takes a bare falsy answer (false, 0, '') for none. Addressed to the interrupt by its id it
+ * arrives, so that is done for it when there is only one it can be meant for.
+ */
+async function resumeOf(
+  saver: LangGraphSaver,
+  execution: Execution,
+  resume: RunCommand['resume'],
+): Promise<unknown> {
+  if (resume) return resume;
+  const tuple = await saver.getTuple(latestOf(execution.threadId));
+  const ids = (tuple?.pendingWrites ?? [])
+    .filter(([, channel]) => channel === INTERRUPT)
+    .flatMap(([, , value]) => value as { id?: string } | { id?: string }[])
+    .map((interrupt) => interrupt.id);
+  const [id, ...others] = new Set(ids);
+  return id === undefined || others.length > 0 ? resume : { [id]: resume };
+}
+
+async function resultOf(
+  graph: CompiledGraph,
+  saver: LangGraphSaver,
+  translator: EventTranslator,
+  threadId: string,
+): Promise<ExecutionResult> {
+  // A graph that was not interrupted has run out of tasks: its state is what it last showed.
+  if (!translator.interrupted && translator.lastValues !== undefined) {
+    const values = toPlain(translator.lastValues);
+    return { state: { values, next: [], interrupts: {} }, output: values };
+  }
+  const { configurable } = latestOf(threadId);
+  const snapshot = await graph.getState({
+    configurable: { ...configurable, __pregel_checkpointer: saver },
+  });
+  const state = summaryOf(snapshot);
+  const { lastOutput } = translator;
+  return { state, output: lastOutput === undefined ? state.values : toPlain(lastOutput) };
+}
+
+function interruptChunk(execution: Execution): unknown[] {
+  const interrupt = { [INTERRUPT]: [] };
+  if (execution.streamModes.includes('updates')) execution.sink.emit('updates', interrupt);
+  return execution.streamSubgraphs ? [[], 'values', interrupt] : ['values', interrupt];
+}
+
+const latestOf = (
+  threadId: string,
+): { configurable: { thread_id: string; checkpoint_ns: string } } => ({
+  configurable: { thread_id: threadId, checkpoint_ns: '' },
+});
+
+const runIdOf = (metadata: object): unknown => ('run_id' in metadata ? metadata.run_id : undefined);
+
+function abortError(signal: AbortSignal): Error {
+  const error = new Error('the run was aborted', { cause: signal.reason });
+  error.name = 'AbortError';
+  return error;
+}

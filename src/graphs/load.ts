@@ -1,0 +1,50 @@
+/**
+ * Imports the module of a graph. TypeScript goes through tsx, registered once and only when the first
+ * TypeScript graph is loaded, without a namespace of its own: a graph must share @langchain/langgraph with
+ * us, and a second copy would cost 39 MiB.
+ */
+import { existsSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { GraphInvalidError } from './adapter.ts';
+import type { GraphSpec } from './langgraph-json.ts';
+
+const TYPESCRIPT = /\.[mc]?tsx?$/;
+
+let registered: Promise<void> | undefined;
+
+/**
+ * @returns what the export is, awaited when it is a promise; functions are factories and not called here
+ * @throws {GraphInvalidError} naming where the graph is written, its file and its export
+ */
+export async function loadExport(spec: GraphSpec): Promise<unknown> {
+  const { file, exportName, origin } = spec;
+  if (!existsSync(file)) throw new GraphInvalidError(`${origin}: there is no file ${file}`);
+  let module: Record<string, unknown>;
+  try {
+    if (TYPESCRIPT.test(file)) await (registered ??= registerTypeScript());
+    module = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
+  } catch (cause) {
+    throw new GraphInvalidError(`${origin}: ${file} cannot be imported`, { cause });
+  }
+  const names = Object.keys(module);
+  if (!names.includes(exportName))
+    throw new GraphInvalidError(
+      `${origin}: ${file} has no export "${exportName}", only ${names.join(', ') || 'none at all'}`,
+    );
+  try {
+    return await module[exportName];
+  } catch (cause) {
+    throw new GraphInvalidError(`${origin}: the promise exported as "${exportName}" was rejected`, {
+      cause,
+    });
+  }
+}
+
+async function registerTypeScript(): Promise<void> {
+  const { register } = await import('tsx/esm/api');
+  try {
+    register();
+  } catch {
+    // Forbidden where something else transforms TypeScript, as under Jest; if nothing does, the import says so.
+  }
+}

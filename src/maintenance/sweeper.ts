@@ -1,0 +1,77 @@
+/**
+ * Puts right what a crash or a lost message left behind. It looks at what is, not at what happened, so
+ * running it twice, or in every process at once, changes nothing more than running it once.
+ */
+import type { Service } from '../lib/service.ts';
+import { overdueRuns, requeueExpired, unheededCancels } from '../runs/lease.ts';
+import { deleteExpiredThreads } from '../runs/retention.ts';
+import { endByFence } from './end-by-fence.ts';
+import type { EndByFenceDeps } from './end-by-fence.ts';
+
+/** A run that should have begun this long ago: its wake-up is taken for lost and sent again. */
+const OVERDUE_MS = 2_000;
+/** Retention is looked at every so many sweeps. */
+const RETENTION_SWEEPS = 20;
+
+export interface SweeperDeps extends EndByFenceDeps {
+  readonly intervalMs: number;
+  readonly leaseMs: number;
+  readonly cancelDeadlineMs: number;
+  readonly temporaryThreadTtlMs: number;
+}
+
+export interface Sweeper extends Service {
+  /** One sweep now. */
+  sweep(): Promise<void>;
+}
+
+export function createSweeper(deps: SweeperDeps): Sweeper {
+  let timer: NodeJS.Timeout | undefined;
+  let sweeping: Promise<void> | undefined;
+  let sweeps = 0;
+  /** While Postgres was away nobody could renew: what lapsed then gets one more lease's time. */
+  let spareUntil = 0;
+
+  async function sweepOnce(): Promise<void> {
+    try {
+      if (Date.now() >= spareUntil) {
+        const requeued = await requeueExpired(deps.pool);
+        if (requeued.length > 0) deps.metrics.runsRequeued.inc({ reason: 'lost' }, requeued.length);
+        deps.queue.wake(requeued.map((run) => ({ ...run, delayMs: 0 })));
+      }
+      await wakeOverdue();
+      for (const run of await unheededCancels(deps.pool, deps.cancelDeadlineMs))
+        await endByFence(deps, run);
+      if (sweeps++ % RETENTION_SWEEPS === 0)
+        await deleteExpiredThreads(deps.pool, deps.temporaryThreadTtlMs);
+    } catch (error) {
+      spareUntil = Date.now() + deps.leaseMs;
+      deps.onTrouble('sweep', error);
+    }
+  }
+
+  /** A backlog is no loss: while the queue holds as many wake-ups as runs are due, none is sent again. */
+  async function wakeOverdue(): Promise<void> {
+    const overdue = await overdueRuns(deps.pool, OVERDUE_MS);
+    if (overdue.length === 0) return;
+    const waiting = await deps.queue.depth();
+    if (waiting === undefined || waiting < overdue.length)
+      deps.queue.wake(overdue.map((run) => ({ ...run, delayMs: 0 })));
+  }
+
+  const sweep = (): Promise<void> =>
+    (sweeping ??= sweepOnce().finally(() => (sweeping = undefined)));
+
+  return {
+    sweep,
+    start() {
+      timer ??= setInterval(() => void sweep(), deps.intervalMs);
+      return Promise.resolve();
+    },
+    async stop() {
+      clearInterval(timer);
+      timer = undefined;
+      await sweeping;
+    },
+  };
+}

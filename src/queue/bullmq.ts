@@ -1,0 +1,113 @@
+/**
+ * The run queue on BullMQ. A job is {runId} and nothing else; its id is the run and the attempt it asks
+ * for, so that adding it again while it waits is a no-op. Jobs are removed when done, whatever came of
+ * them: retries and failures are rows, and a job that stays would block its id.
+ */
+import { Queue, Worker } from 'bullmq';
+import { z } from 'zod';
+import type { RunConsumer, RunHandler, RunQueue, WakeUp } from './port.ts';
+
+export const RUN_QUEUE_NAME = 'runs';
+/** Jobs of one addBulk call. */
+const ADD_BATCH_MAX = 500;
+/** A worker that does not renew a job for this long is taken for dead by BullMQ; the lease is what counts. */
+const LOCK_MS = 30_000;
+/** BullMQ drops a job that stalled more often; the row decides, so never drop. */
+const STALLED_MAX = 1_000;
+const COMMAND_TIMEOUT_MS = 2_000;
+
+const JobData = z.object({ runId: z.uuid() });
+
+export interface BullmqOptions {
+  redisUrl: string;
+  /** Key prefix; in braces, so that all keys of the queue share a cluster slot. */
+  prefix: string;
+  onTrouble(what: string, error: unknown): void;
+  /** Called with wake-ups that Redis did not take. */
+  onRefused(runs: readonly WakeUp[]): void;
+}
+
+const bullPrefix = (options: BullmqOptions): string => `{${options.prefix}:queue}`;
+
+export function createBullmqQueue(options: BullmqOptions): RunQueue {
+  const queue = new Queue(RUN_QUEUE_NAME, {
+    prefix: bullPrefix(options),
+    connection: {
+      url: options.redisUrl,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      commandTimeout: COMMAND_TIMEOUT_MS,
+    },
+    defaultJobOptions: { removeOnComplete: true, removeOnFail: true, attempts: 1 },
+  });
+  queue.on('error', (error) => {
+    options.onTrouble('run queue', error);
+  });
+
+  async function add(runs: readonly WakeUp[]): Promise<void> {
+    const jobs = runs.map(({ runId, attempt, delayMs }) => ({
+      name: 'run',
+      data: { runId },
+      opts: { jobId: `${runId}-${attempt}`, ...(delayMs > 0 ? { delay: delayMs } : {}) },
+    }));
+    try {
+      const only = jobs[0];
+      if (jobs.length === 1 && only !== undefined) await queue.add(only.name, only.data, only.opts);
+      else await queue.addBulk(jobs);
+    } catch (error) {
+      options.onTrouble('add to run queue', error);
+      options.onRefused(runs);
+    }
+  }
+
+  return {
+    wake(runs) {
+      for (let i = 0; i < runs.length; i += ADD_BATCH_MAX)
+        void add(runs.slice(i, i + ADD_BATCH_MAX));
+    },
+    depth: () => queue.getWaitingCount().catch(() => undefined),
+    stop: () => queue.close(),
+  };
+}
+
+export function createBullmqConsumer(
+  options: Omit<BullmqOptions, 'onRefused'> & { concurrency: number },
+  handler: RunHandler,
+): RunConsumer {
+  let worker: Worker | undefined;
+  let paused: Promise<void> | undefined;
+  const consumer: RunConsumer = {
+    start() {
+      worker ??= new Worker(
+        RUN_QUEUE_NAME,
+        async (job) => {
+          const data = JobData.safeParse(job.data);
+          if (data.success) await handler(data.data.runId);
+          else options.onTrouble(`job ${String(job.id)}`, data.error);
+        },
+        {
+          prefix: bullPrefix({ ...options, onRefused: () => undefined }),
+          connection: { url: options.redisUrl, maxRetriesPerRequest: null },
+          concurrency: options.concurrency,
+          lockDuration: LOCK_MS,
+          maxStalledCount: STALLED_MAX,
+        },
+      );
+      worker.on('error', (error) => {
+        options.onTrouble('run queue worker', error);
+      });
+      return Promise.resolve();
+    },
+    async pause() {
+      // Does not wait for active jobs: their runs are handed over by the worker.
+      paused ??= worker?.pause(true);
+      await paused;
+    },
+    async stop() {
+      await consumer.pause();
+      await worker?.close(true);
+      worker = undefined;
+    },
+  };
+  return consumer;
+}

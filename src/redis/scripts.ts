@@ -1,0 +1,60 @@
+/**
+ * Loads scripts/*.lua once and runs them by SHA. A script is a file, not a template string, so that
+ * editors, linters and `redis-cli --eval` can read it. Its header `--! keys: a, b` is the signature:
+ * a missing header fails at start, a wrong number of keys fails at the call, before Redis.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Redis } from 'ioredis';
+
+const NAMES = [
+  'log-append',
+  'log-archived',
+  'log-cancel',
+  'log-close',
+  'log-reopen',
+  'log-take',
+] as const;
+export type ScriptName = (typeof NAMES)[number];
+
+export interface Scripts {
+  run(
+    name: ScriptName,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown>;
+}
+
+interface Script {
+  body: string;
+  sha: string;
+  keyCount: number;
+}
+
+function load(name: ScriptName): Script {
+  const body = readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+  const header = /^--! keys: (.+)$/m.exec(body)?.[1];
+  if (header === undefined) throw new Error(`${name}.lua has no "--! keys:" header`);
+  return {
+    body,
+    sha: createHash('sha1').update(body).digest('hex'),
+    keyCount: header.split(',').length,
+  };
+}
+
+export function createScripts(redis: Redis): Scripts {
+  const loaded = new Map(NAMES.map((name) => [name, load(name)] as const));
+  return {
+    async run(name, keys, args) {
+      const script = loaded.get(name);
+      if (script?.keyCount !== keys.length) throw new Error(`${name}.lua: wrong number of keys`);
+      try {
+        return await redis.evalsha(script.sha, keys.length, ...keys, ...args);
+      } catch (cause) {
+        // Redis restarted and lost its script cache: send the body once, then SHA works again.
+        if (!(cause instanceof Error) || !cause.message.startsWith('NOSCRIPT')) throw cause;
+        return redis.eval(script.body, keys.length, ...keys, ...args);
+      }
+    },
+  };
+}

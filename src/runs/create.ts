@@ -1,0 +1,119 @@
+/**
+ * Accepts a run: its row, and the decision what happens to the runs that the thread already has, in one
+ * transaction. What follows (a queue job, a cancel message) are hints that the sweeper repeats when lost.
+ *
+ * The thread's row is locked first and `active_runs` of the locked row decides: a look at the runs
+ * table in the same statement would see the snapshot from before the lock.
+ */
+import { transaction } from '../postgres/pool.ts';
+import type { Db, Pool } from '../postgres/pool.ts';
+import { cancelActiveRuns } from './cancel.ts';
+import type { CancelHint } from './cancel.ts';
+import { RUN_COLUMNS, ThreadBusyError, ThreadNotFoundError } from './run.ts';
+import type { MultitaskStrategy, RunKwargs, RunRow } from './run.ts';
+
+export interface NewRun {
+  readonly runId: string;
+  readonly threadId: string;
+  readonly assistantId: string;
+  readonly kwargs: RunKwargs;
+  readonly metadata: Record<string, unknown>;
+  readonly multitaskStrategy: MultitaskStrategy;
+  /** The run becomes eligible this much later; the thread is busy meanwhile. */
+  readonly afterSeconds: number;
+  /** Make the thread: for a stateless run (hidden), or because the client asked for it. */
+  readonly createThread: 'no' | 'visible' | 'hidden';
+  /** Merged into the thread's row: `config` replaces, `metadata` is merged. */
+  readonly threadConfig: unknown;
+  readonly threadMetadata: Record<string, unknown>;
+}
+
+export interface CreatedRun {
+  run: RunRow;
+  /** Another run of the thread goes first: its end wakes this one. */
+  waits: boolean;
+  /** Runs that must be told to stop, for CancelHints. */
+  cancelled: CancelHint[];
+}
+
+/**
+ * @throws {ThreadBusyError} strategy reject, and the thread has an active run
+ * @throws {ThreadNotFoundError}
+ */
+export async function createRun(pool: Pool, newRun: NewRun): Promise<CreatedRun> {
+  const { multitaskStrategy: strategy } = newRun;
+  if (newRun.createThread === 'hidden') return insertRun(pool, newRun, HIDDEN_SQL);
+  if (newRun.createThread === 'visible') await createThreadRow(pool, newRun);
+  if (strategy === 'reject' || strategy === 'enqueue') return insertRun(pool, newRun, INSERT_SQL);
+  return transaction(pool, async (db) => {
+    await db.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR NO KEY UPDATE', [
+      newRun.threadId,
+    ]);
+    const cancelled = await cancelActiveRuns(db, newRun.threadId, strategy);
+    return { ...(await insertRun(db, newRun, INSERT_SQL)), cancelled };
+  });
+}
+
+async function createThreadRow(db: Db, { threadId }: NewRun): Promise<void> {
+  await db.query({
+    name: 'create-thread-if-absent',
+    text: 'INSERT INTO threads (thread_id) VALUES ($1) ON CONFLICT DO NOTHING',
+    values: [threadId],
+  });
+}
+
+const VALUES = `$2, $1, $3, 'pending', $4, $5, $6,
+  clock_timestamp() + $7 * interval '1 second', clock_timestamp(), clock_timestamp() + $7 * interval '1 second'`;
+const COLUMNS = `run_id, thread_id, assistant_id, status, metadata, kwargs, multitask_strategy,
+  created_at, updated_at, eligible_at`;
+
+const INSERT_SQL = `
+  WITH thread AS MATERIALIZED (
+    SELECT thread_id, active_runs FROM threads WHERE thread_id = $1 FOR NO KEY UPDATE
+  ), run AS (
+    INSERT INTO runs (${COLUMNS})
+    SELECT ${VALUES} FROM thread WHERE active_runs = 0 OR $6 <> 'reject'
+    RETURNING ${RUN_COLUMNS}
+  ), busy AS (
+    UPDATE threads t SET status = 'busy', active_runs = t.active_runs + 1, config = $8,
+      metadata = t.metadata || $9, updated_at = now()
+    FROM run WHERE t.thread_id = run.thread_id
+  )
+  SELECT thread.active_runs AS active_before, run.* FROM thread LEFT JOIN run ON true`;
+
+const HIDDEN_SQL = `
+  WITH thread AS (
+    INSERT INTO threads (thread_id, hidden, status, active_runs, config, metadata)
+    VALUES ($1, true, 'busy', 1, $8, $9)
+  )
+  INSERT INTO runs (${COLUMNS}) SELECT ${VALUES} RETURNING 0 AS active_before, ${RUN_COLUMNS}`;
+
+async function insertRun(db: Db, newRun: NewRun, text: string): Promise<CreatedRun> {
+  // The hidden thread of a stateless run and its run are one statement: the foreign key is checked at its end.
+  const { rows } = await db.query<
+    Omit<RunRow, 'run_id'> & { active_before: number; run_id: string | null }
+  >({
+    name: text === HIDDEN_SQL ? 'create-run-hidden' : 'create-run',
+    text,
+    values: [
+      newRun.threadId,
+      newRun.runId,
+      newRun.assistantId,
+      newRun.metadata,
+      JSON.stringify(newRun.kwargs),
+      newRun.multitaskStrategy,
+      newRun.afterSeconds,
+      JSON.stringify(newRun.threadConfig),
+      newRun.threadMetadata,
+    ],
+  });
+  const row = rows[0];
+  if (row === undefined)
+    throw new ThreadNotFoundError(`Thread with ID ${newRun.threadId} not found`);
+  const { active_before: activeBefore, run_id: runId, ...run } = row;
+  if (runId === null)
+    throw new ThreadBusyError(
+      'Thread is already running a task. Wait for it to finish or choose a different multitask strategy.',
+    );
+  return { run: { run_id: runId, ...run }, waits: activeBefore > 0, cancelled: [] };
+}

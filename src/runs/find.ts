@@ -1,0 +1,112 @@
+/** Runs as the API reads and removes them. */
+import { deleteRunCheckpoints } from '../checkpoints/lifecycle.ts';
+import { transaction } from '../postgres/pool.ts';
+import type { Db, Pool } from '../postgres/pool.ts';
+import { isTerminal, RUN_COLUMNS, RunNotFoundError, ThreadBusyError } from './run.ts';
+import type { RunRow, RunStatus } from './run.ts';
+
+/** @throws {RunNotFoundError} also when the run is another thread's */
+export async function readRun(db: Db, threadId: string, runId: string): Promise<RunRow> {
+  const { rows } = await db.query<RunRow>({
+    name: 'read-run',
+    text: `SELECT ${RUN_COLUMNS} FROM runs WHERE run_id = $1 AND thread_id = $2`,
+    values: [runId, threadId],
+  });
+  const row = rows[0];
+  if (row === undefined) throw new RunNotFoundError('Run not found');
+  return row;
+}
+
+/** Newest first. */
+export async function listRuns(
+  db: Db,
+  threadId: string,
+  page: { limit: number; offset: number; status: RunStatus | undefined },
+): Promise<RunRow[]> {
+  const { rows } = await db.query<RunRow>(
+    `SELECT ${RUN_COLUMNS} FROM runs WHERE thread_id = $1 AND ($2::text IS NULL OR status = $2)
+     ORDER BY created_at DESC, position DESC LIMIT $3 OFFSET $4`,
+    [threadId, page.status, page.limit, page.offset],
+  );
+  return rows;
+}
+
+/** The thread of a run named alone. @throws {RunNotFoundError} */
+export async function threadOfRun(db: Db, runId: string): Promise<string> {
+  const { rows } = await db.query<{ thread_id: string }>({
+    name: 'thread-of-run',
+    text: 'SELECT thread_id FROM runs WHERE run_id = $1',
+    values: [runId],
+  });
+  const row = rows[0];
+  if (row === undefined) throw new RunNotFoundError('Run not found');
+  return row.thread_id;
+}
+
+/** Active runs by thread, for bulk cancels. */
+export async function activeRuns(
+  db: Db,
+  statuses: readonly ('pending' | 'running')[],
+  limit: number,
+): Promise<Map<string, string[]>> {
+  const { rows } = await db.query<{ thread_id: string; run_ids: string[] }>(
+    `SELECT thread_id, array_agg(run_id) AS run_ids
+     FROM (SELECT thread_id, run_id FROM runs WHERE status = ANY($1) LIMIT $2) r GROUP BY thread_id`,
+    [statuses, limit],
+  );
+  return new Map(rows.map((row) => [row.thread_id, row.run_ids]));
+}
+
+/** Pending and running runs of a thread. */
+export async function activeRunsOf(db: Db, threadId: string): Promise<string[]> {
+  const { rows } = await db.query<{ run_id: string }>(
+    `SELECT run_id FROM runs WHERE thread_id = $1 AND status IN ('pending', 'running')`,
+    [threadId],
+  );
+  return rows.map((row) => row.run_id);
+}
+
+/** How a run ended. JSON stays text: it only passes through. */
+export interface Outcome {
+  status: RunStatus;
+  error: { error: string; message: string } | null;
+  /** JSON text of what wait answers; null when the run has none and the thread no values. */
+  output: string | null;
+}
+
+/** @returns undefined when the run is gone */
+export async function readOutcome(db: Db, runId: string): Promise<Outcome | undefined> {
+  const { rows } = await db.query<Outcome>({
+    name: 'read-outcome',
+    text: `SELECT r.status, r.error, coalesce(r.output, t."values")::text AS output
+           FROM runs r JOIN threads t USING (thread_id) WHERE r.run_id = $1`,
+    values: [runId],
+  });
+  return rows[0];
+}
+
+/**
+ * Removes a finished run with its checkpoints and events; its range of the log becomes void.
+ * @throws {RunNotFoundError}
+ * @throws {ThreadBusyError} when it is pending or running: cancel it first
+ */
+export async function deleteRun(pool: Pool, threadId: string, runId: string): Promise<void> {
+  await transaction(pool, async (db) => {
+    await db.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR NO KEY UPDATE', [threadId]);
+    const run = await readRun(db, threadId, runId);
+    if (!isTerminal(run.status)) throw new ThreadBusyError('Run is active');
+    await deleteRunCheckpoints(db, runId);
+    await db.query('DELETE FROM runs WHERE run_id = $1', [runId]);
+    const { first_seq: first, last_seq: last } = run;
+    if (first === null || last === null || first > last) return;
+    await db.query('DELETE FROM events WHERE thread_id = $1 AND seq BETWEEN $2 AND $3', [
+      threadId,
+      first,
+      last,
+    ]);
+    await db.query(
+      'INSERT INTO voids (thread_id, first_seq, last_seq) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
+      [threadId, first, last],
+    );
+  });
+}

@@ -1,0 +1,198 @@
+/**
+ * The end of a run: the rest of its events, its status and the thread's state in one transaction, guarded
+ * by the term. Only after it are readers told. Raising both terms once more means that nothing of the
+ * ended run, no late checkpoint and no row of an archiver, is accepted any more.
+ */
+import { encodeRows, storeRowsSql } from '../events/archive.ts';
+import type { ArchiveRow } from '../events/archive.ts';
+import { deleteRunCheckpoints } from '../checkpoints/lifecycle.ts';
+import { transaction } from '../postgres/pool.ts';
+import type { Db, Pool } from '../postgres/pool.ts';
+import type { CancelAction, TerminalStatus } from './run.ts';
+
+export interface RunEnding {
+  readonly threadId: string;
+  readonly runId: string;
+  readonly term: number;
+  readonly status: TerminalStatus;
+  readonly error: { error: string; message: string } | null;
+  /** What wait answers, as JSON text, when it is not the thread's values; null otherwise. */
+  readonly output: string | null;
+  /** The thread's new state, as JSON texts; null leaves it as it was. */
+  readonly state: { readonly values: string; readonly interrupts: string } | null;
+  /** The thread's status when no other run waits. */
+  readonly threadStatus: 'idle' | 'interrupted' | 'error';
+  /** Events that Postgres may not have yet, in order, up to `lastSeq`. */
+  readonly rest: readonly ArchiveRow[];
+  readonly lastSeq: number;
+}
+
+export type Finished =
+  | { outcome: 'ended'; next: NextRun | undefined }
+  /** Somebody asked for a rollback before the end: call rollBackRun. */
+  | { outcome: 'rollback' }
+  /** A newer term owns the thread, or the run has ended. */
+  | { outcome: 'fenced' };
+
+/** The run of the thread that may begin now. */
+export interface NextRun {
+  readonly runId: string;
+  readonly attempt: number;
+  readonly delayMs: number;
+}
+
+const FINISH = `WITH ${storeRowsSql(
+  '$1',
+  `SELECT t.thread_id, t.log_term, t.archived_seq, t.active_runs, r.cancel_action
+   FROM threads t JOIN runs r ON r.run_id = $4 AND r.thread_id = t.thread_id
+   WHERE t.thread_id = $2 AND t.term = $3 AND r.term = $3 AND r.status = 'running'
+   FOR NO KEY UPDATE OF t, r`,
+)}, place AS MATERIALIZED (
+    SELECT thread_id, active_runs FROM head
+    WHERE cancel_action IS DISTINCT FROM 'rollback'
+      AND greatest(archived_seq, (SELECT max(seq) FROM dense)) = $5
+  ), run AS (
+    UPDATE runs SET status = $6, error = $7, output = $8, last_seq = $5, first_seq = coalesce(first_seq, $5 + 1),
+      ended_at = now(), updated_at = now(), lease_expires_at = NULL
+    FROM place WHERE run_id = $4
+    RETURNING run_id
+  ), thread AS (
+    UPDATE threads t SET archived_seq = $5, term = $3 + 1, log_term = $3 + 1, log_clean = true,
+      active_runs = t.active_runs - 1,
+      status = CASE WHEN t.active_runs > 1 THEN 'busy' ELSE $9 END,
+      "values" = CASE WHEN $10 THEN $11::json ELSE t."values" END,
+      interrupts = CASE WHEN $10 THEN $12::json ELSE t.interrupts END,
+      error = $7, updated_at = now()
+    FROM place WHERE t.thread_id = place.thread_id
+    RETURNING t.active_runs
+  )
+  SELECT h.cancel_action, thread.active_runs FROM head h LEFT JOIN thread ON true`;
+
+/** Idempotent: a second call with the same term answers `fenced` once the first was committed. */
+export async function finishRun(pool: Pool, ending: RunEnding): Promise<Finished> {
+  const { rows } = await pool.query<{
+    cancel_action: CancelAction | null;
+    active_runs: number | null;
+  }>({
+    name: 'finish-run',
+    text: FINISH,
+    values: [
+      encodeRows(ending.rest),
+      ending.threadId,
+      ending.term,
+      ending.runId,
+      ending.lastSeq,
+      ending.status,
+      ending.error === null ? null : JSON.stringify(ending.error),
+      ending.output,
+      ending.threadStatus,
+      ending.state !== null,
+      ending.state?.values ?? null,
+      ending.state?.interrupts ?? null,
+    ],
+  });
+  const row = rows[0];
+  if (row === undefined) return { outcome: 'fenced' };
+  if (row.active_runs !== null) {
+    const next = row.active_runs > 0 ? await nextRun(pool, ending.threadId) : undefined;
+    return { outcome: 'ended', next };
+  }
+  if (row.cancel_action === 'rollback') return { outcome: 'rollback' };
+  throw new Error(`run ${ending.runId}: its events do not reach seq ${ending.lastSeq} in Postgres`);
+}
+
+const HAND_OVER = `WITH ${storeRowsSql(
+  '$1',
+  `SELECT t.thread_id, t.log_term, t.archived_seq
+   FROM threads t JOIN runs r ON r.run_id = $4 AND r.thread_id = t.thread_id
+   WHERE t.thread_id = $2 AND t.term = $3 AND r.term = $3 AND r.status = 'running'
+   FOR NO KEY UPDATE OF t, r`,
+)}, place AS MATERIALIZED (
+    SELECT thread_id, greatest(archived_seq, (SELECT max(seq) FROM dense)) AS archived_seq FROM head
+  ), run AS (
+    UPDATE runs r SET status = 'pending', worker_id = NULL, lease_expires_at = NULL,
+      failures = r.failures + $6, updated_at = now()
+    FROM place WHERE r.run_id = $4 RETURNING r.attempt
+  ), thread AS (
+    UPDATE threads t SET archived_seq = place.archived_seq, term = $3 + 1,
+      log_term = CASE WHEN place.archived_seq = $5 THEN $3 + 1 ELSE t.log_term END,
+      log_clean = place.archived_seq = $5
+    FROM place WHERE t.thread_id = place.thread_id
+  )
+  SELECT attempt FROM run`;
+
+/**
+ * A worker gives its run back, with all its events, for the next attempt: at shutdown (no failure
+ * counted) or after a transient failure (one).
+ * @returns undefined when the run is no longer its own
+ */
+export async function handOverRun(
+  db: Db,
+  run: Pick<RunEnding, 'threadId' | 'runId' | 'term' | 'rest' | 'lastSeq'>,
+  failures: 0 | 1,
+): Promise<NextRun | undefined> {
+  const { rows } = await db.query<{ attempt: number }>({
+    name: 'hand-over-run',
+    text: HAND_OVER,
+    values: [encodeRows(run.rest), run.threadId, run.term, run.runId, run.lastSeq, failures],
+  });
+  const row = rows[0];
+  return row && { runId: run.runId, attempt: row.attempt, delayMs: 0 };
+}
+
+/** The oldest pending run of a thread. */
+export async function nextRun(db: Db, threadId: string): Promise<NextRun | undefined> {
+  const { rows } = await db.query<{ run_id: string; attempt: number; delay_ms: number }>({
+    name: 'next-run',
+    text: `SELECT run_id, attempt, greatest(0, extract(epoch FROM eligible_at - now()) * 1000)::float8 AS delay_ms
+           FROM runs WHERE thread_id = $1 AND status = 'pending' ORDER BY eligible_at, position LIMIT 1`,
+    values: [threadId],
+  });
+  const row = rows[0];
+  return row && { runId: row.run_id, attempt: row.attempt, delayMs: row.delay_ms };
+}
+
+/**
+ * Removes a run as if it had not been: its row, its checkpoints, its events. Its range of the log becomes
+ * void, so that readers of the thread pass over it.
+ */
+export async function rollBackRun(
+  pool: Pool,
+  run: Pick<RunEnding, 'threadId' | 'runId' | 'term' | 'lastSeq'>,
+): Promise<Finished> {
+  const { threadId, runId, term, lastSeq } = run;
+  const done = await transaction(pool, async (db) => {
+    const thread = await db.query<{ archived_seq: number }>(
+      'SELECT archived_seq FROM threads WHERE thread_id = $1 AND term = $2 FOR NO KEY UPDATE',
+      [threadId, term],
+    );
+    const archived = thread.rows[0]?.archived_seq;
+    if (archived === undefined) return false;
+    const { rows } = await db.query<{ first_seq: number | null }>(
+      `SELECT first_seq FROM runs WHERE run_id = $1 AND term = $2 AND status = 'running' FOR UPDATE`,
+      [runId, term],
+    );
+    const row = rows[0];
+    if (row === undefined) return false;
+    await deleteRunCheckpoints(db, runId);
+    await db.query('DELETE FROM runs WHERE run_id = $1', [runId]);
+    const last = Math.max(archived, lastSeq);
+    const first = row.first_seq ?? last + 1;
+    if (first <= last) {
+      await db.query('DELETE FROM events WHERE thread_id = $1 AND seq >= $2', [threadId, first]);
+      await db.query('INSERT INTO voids (thread_id, first_seq, last_seq) VALUES ($1, $2, $3)', [
+        threadId,
+        first,
+        last,
+      ]);
+    }
+    await db.query(
+      `UPDATE threads SET archived_seq = $2, term = term + 1, log_term = term + 1, log_clean = true, active_runs = active_runs - 1,
+         status = CASE WHEN active_runs > 1 THEN 'busy' ELSE 'idle' END, updated_at = now()
+       WHERE thread_id = $1`,
+      [threadId, last],
+    );
+    return true;
+  });
+  return done ? { outcome: 'ended', next: await nextRun(pool, threadId) } : { outcome: 'fenced' };
+}

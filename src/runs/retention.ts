@@ -1,0 +1,34 @@
+/** Removing what nobody needs any more: in bounded batches, everything of a thread in one transaction. */
+import { deleteThreadCheckpoints } from '../checkpoints/lifecycle.ts';
+import { transaction } from '../postgres/pool.ts';
+import type { Db, Pool } from '../postgres/pool.ts';
+
+const THREADS_MAX = 500;
+
+/** Everything of a thread but its row; call it under the row's lock, then delete the row. */
+export async function deleteThreadData(db: Db, threadId: string): Promise<void> {
+  await deleteThreadCheckpoints(db, threadId);
+  await db.query('DELETE FROM events WHERE thread_id = $1', [threadId]);
+  await db.query('DELETE FROM terms WHERE thread_id = $1', [threadId]);
+  await db.query('DELETE FROM voids WHERE thread_id = $1', [threadId]);
+}
+
+/** Threads of finished stateless runs, `ttlMs` after the end: until then a client may still come back. */
+export async function deleteExpiredThreads(pool: Pool, ttlMs: number): Promise<number> {
+  const { rows } = await pool.query<{ thread_id: string }>(
+    `SELECT thread_id FROM threads
+     WHERE hidden AND active_runs = 0 AND updated_at < now() - $1 * interval '1 ms' LIMIT $2`,
+    [ttlMs, THREADS_MAX],
+  );
+  for (const { thread_id: threadId } of rows)
+    await transaction(pool, async (db) => {
+      const locked = await db.query(
+        'SELECT 1 FROM threads WHERE thread_id = $1 AND active_runs = 0 FOR UPDATE SKIP LOCKED',
+        [threadId],
+      );
+      if (locked.rows.length === 0) return;
+      await deleteThreadData(db, threadId);
+      await db.query('DELETE FROM threads WHERE thread_id = $1', [threadId]);
+    });
+  return rows.length;
+}

@@ -1,0 +1,11 @@
+/** What every route gets: the server's dependencies and what the server itself keeps. */
+import type { TermAttempts } from './attempts.ts';
+import type { ServerDeps } from './deps.ts';
+import type { OpenResponses } from './open-responses.ts';
+import type { PostgresGuard } from './postgres-guard.ts';
+
+export interface RouteContext extends ServerDeps {
+  readonly guard: PostgresGuard;
+  readonly attempts: TermAttempts;
+  readonly open: OpenResponses;
+}

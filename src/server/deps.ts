@@ -1,0 +1,27 @@
+/** What the HTTP side needs from the composition root. */
+import type { ReaderDeps } from '../events/reader.ts';
+import type { RunEnds } from '../events/ends.ts';
+import type { GraphRegistry } from '../graphs/port.ts';
+import type { Pool } from '../postgres/pool.ts';
+import type { SubmitDeps } from '../runs/submit.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+
+/** The part of the configuration that HTTP needs, under the names of config.ts. */
+export interface ServerConfig {
+  readonly HOST: string;
+  /** 0: any free port. */
+  readonly PORT: number;
+  readonly BODY_BYTES_MAX: number;
+}
+
+export interface ServerDeps {
+  readonly config: ServerConfig;
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, 'sseClients'>;
+  readonly pool: Pool;
+  readonly graphs: GraphRegistry;
+  readonly submit: SubmitDeps;
+  readonly ends: RunEnds;
+  readonly reader: ReaderDeps;
+}

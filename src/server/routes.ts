@@ -1,0 +1,25 @@
+/** Every route of the API, by noun. A new noun is a file and a line here. */
+import { Router } from 'express';
+import type { RouteContext } from './context.ts';
+import { assistantRoutes } from './routes/assistants.ts';
+import { createRunRoutes } from './routes/create-runs.ts';
+import { runRoutes } from './routes/runs.ts';
+import { stateRoutes } from './routes/states.ts';
+import { systemRoutes } from './routes/system.ts';
+import { threadRoutes } from './routes/threads.ts';
+
+/** Asked in order: those that work hardest first. */
+const NOUNS = [
+  createRunRoutes,
+  runRoutes,
+  threadRoutes,
+  stateRoutes,
+  assistantRoutes,
+  systemRoutes,
+];
+
+export function routes(context: RouteContext): Router {
+  const router = Router();
+  for (const noun of NOUNS) router.use(noun(context));
+  return router;
+}

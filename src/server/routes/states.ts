@@ -1,0 +1,178 @@
+/** A thread's states: the latest, an earlier one, a subgraph's; their history; changing one by hand. */
+import { Router } from 'express';
+import type { RequestHandler } from 'express';
+import type { Graph, HistoryQuery, StateQuery, ThreadState } from '../../graphs/port.ts';
+import { ThreadBusyError } from '../../runs/run.ts';
+import { readThread, showState } from '../../threads/thread.ts';
+import type { ThreadRow } from '../../threads/thread.ts';
+import type { RouteContext } from '../context.ts';
+import { InputInvalidError } from '../problem.ts';
+import { sendJson } from '../respond.ts';
+import {
+  CheckpointPath,
+  HistoryBody,
+  HistoryQueryString,
+  StateAtCheckpoint,
+  StateQueryString,
+  StateUpdateBody,
+  ThreadPath,
+} from '../schemas/thread.ts';
+import { bodyOf, pathOf, queryOf } from './request.ts';
+
+interface CheckpointRef {
+  checkpoint_id?: string | null | undefined;
+  checkpoint_ns?: string | null | undefined;
+  checkpoint_map?: Record<string, unknown> | null | undefined;
+}
+
+export function stateRoutes(context: RouteContext): Router {
+  const { pool, graphs, guard } = context;
+
+  /** The thread's graph; undefined while no run has bound one. */
+  async function graphOf(thread: ThreadRow): Promise<Graph | undefined> {
+    const graphId = thread.metadata['graph_id'];
+    return typeof graphId === 'string' ? graphs.get(graphId) : undefined;
+  }
+
+  async function readState(
+    threadId: string,
+    at: CheckpointRef,
+    subgraphs: boolean,
+  ): Promise<ThreadState> {
+    const thread = await readThread(pool, threadId);
+    const graph = await graphOf(thread);
+    if (graph === undefined) return emptyState(threadId, at);
+    return graph.getState({ ...queryAt(thread, at), subgraphs });
+  }
+
+  const latest: RequestHandler = async (request, response) => {
+    const { thread_id: threadId } = pathOf(ThreadPath, request);
+    const { subgraphs } = queryOf(StateQueryString, request);
+    sendJson(response, await guard.watch(readState(threadId, {}, subgraphs)));
+  };
+
+  const atCheckpoint: RequestHandler = async (request, response) => {
+    const { thread_id: threadId, checkpoint_id } = pathOf(CheckpointPath, request);
+    const { subgraphs } = queryOf(StateQueryString, request);
+    sendJson(response, await guard.watch(readState(threadId, { checkpoint_id }, subgraphs)));
+  };
+
+  const atCheckpointOfBody: RequestHandler = async (request, response) => {
+    const { thread_id: threadId } = pathOf(ThreadPath, request);
+    const { checkpoint, subgraphs } = bodyOf(StateAtCheckpoint, request);
+    sendJson(response, await guard.watch(readState(threadId, checkpoint, subgraphs ?? false)));
+  };
+
+  const update: RequestHandler = async (request, response) => {
+    const { thread_id: threadId } = pathOf(ThreadPath, request);
+    const body = bodyOf(StateUpdateBody, request);
+    const at = {
+      ...body.checkpoint,
+      checkpoint_id: body.checkpoint_id ?? body.checkpoint?.checkpoint_id,
+    };
+    const thread = await guard.watch(readThread(pool, threadId));
+    if (thread.active_runs > 0) throw new ThreadBusyError('Thread is busy');
+    const graph = await guard.watch(graphOf(thread));
+    if (graph === undefined) throw new InputInvalidError(`Thread ${threadId} has no graph ID`);
+    const query = queryAt(thread, at);
+    const checkpoint = await guard.watch(
+      graph.updateState({
+        ...query,
+        values: body.values ?? null,
+        ...(body.as_node == null ? {} : { asNode: body.as_node }),
+      }),
+    );
+    const state = await guard.watch(graph.getState({ ...queryAt(thread, {}), subgraphs: false }));
+    await guard.watch(
+      showState(pool, threadId, {
+        values: state.values,
+        interrupts: Object.fromEntries(state.tasks.map((task) => [task.id, task.interrupts])),
+      }),
+    );
+    sendJson(response, { checkpoint });
+  };
+
+  async function readHistory(
+    threadId: string,
+    at: CheckpointRef,
+    options: Pick<HistoryQuery, 'limit' | 'before' | 'metadata'>,
+  ): Promise<ThreadState[]> {
+    const thread = await readThread(pool, threadId);
+    const graph = await graphOf(thread);
+    if (graph === undefined) return [];
+    return graph.getHistory({ ...queryAt(thread, at), ...options, subgraphs: false });
+  }
+
+  const history: RequestHandler = async (request, response) => {
+    const { thread_id: threadId } = pathOf(ThreadPath, request);
+    const { limit, before } = queryOf(HistoryQueryString, request);
+    const options = { limit, ...(before === undefined ? {} : { before: beforeOf(before) }) };
+    sendJson(response, await guard.watch(readHistory(threadId, {}, options)));
+  };
+
+  const historyOfBody: RequestHandler = async (request, response) => {
+    const { thread_id: threadId } = pathOf(ThreadPath, request);
+    const body = bodyOf(HistoryBody, request);
+    const options = {
+      limit: body.limit,
+      ...(body.before == null ? {} : { before: beforeOf(body.before) }),
+      ...(body.metadata == null ? {} : { metadata: body.metadata }),
+    };
+    sendJson(response, await guard.watch(readHistory(threadId, body.checkpoint ?? {}, options)));
+  };
+
+  const router = Router();
+  router.get('/threads/:thread_id/state', latest);
+  router.post('/threads/:thread_id/state', update);
+  router.post('/threads/:thread_id/state/checkpoint', atCheckpointOfBody);
+  router.get('/threads/:thread_id/state/:checkpoint_id', atCheckpoint);
+  router.get('/threads/:thread_id/history', history);
+  router.post('/threads/:thread_id/history', historyOfBody);
+  return router;
+}
+
+/** The thread's configuration rebuilds a graph that is made by a function of it. */
+function queryAt(thread: ThreadRow, at: CheckpointRef): Omit<StateQuery, 'subgraphs'> {
+  const { configurable } = thread.config;
+  return {
+    threadId: thread.thread_id,
+    config: {
+      configurable: {
+        ...(typeof configurable === 'object' ? configurable : {}),
+        thread_id: thread.thread_id,
+        graph_id: thread.metadata['graph_id'],
+        assistant_id: thread.metadata['assistant_id'],
+      },
+      metadata: {},
+    },
+    ...(at.checkpoint_id == null ? {} : { checkpointId: at.checkpoint_id }),
+    ...(at.checkpoint_ns == null ? {} : { checkpointNs: at.checkpoint_ns }),
+    ...(at.checkpoint_map == null ? {} : { checkpointMap: at.checkpoint_map }),
+  };
+}
+
+/** The id of a checkpoint, the checkpoint, or a config that names it. */
+function beforeOf(before: string | Record<string, unknown>): Record<string, unknown> {
+  if (typeof before === 'string') return { configurable: { checkpoint_id: before } };
+  return 'configurable' in before ? before : { configurable: before };
+}
+
+function emptyState(threadId: string, at: CheckpointRef): ThreadState {
+  return {
+    values: {},
+    next: [],
+    tasks: [],
+    metadata: {},
+    created_at: null,
+    checkpoint:
+      at.checkpoint_id == null
+        ? null
+        : {
+            thread_id: threadId,
+            checkpoint_id: at.checkpoint_id,
+            checkpoint_ns: at.checkpoint_ns ?? '',
+            checkpoint_map: at.checkpoint_map ?? null,
+          },
+    parent_checkpoint: null,
+  };
+}

@@ -1,0 +1,79 @@
+/** What a load balancer, an operator and a client ask first. */
+import { Router } from 'express';
+import type { RequestHandler } from 'express';
+import type { RouteContext } from '../context.ts';
+import { PostgresUnavailableError } from '../postgres-guard.ts';
+import { sendJson } from '../respond.ts';
+import { QueryFlag } from '../schemas/common.ts';
+import { langGraphVersion, millraceVersion } from '../versions.ts';
+import { queryOf } from './request.ts';
+import { z } from 'zod';
+
+const OkQuery = z.object({ check_db: QueryFlag.default(false) });
+/** Redis must answer within this to count as connected. */
+const REDIS_PING_MS = 500;
+
+export function systemRoutes(context: RouteContext): Router {
+  const { guard, reader, graphs } = context;
+
+  const ok: RequestHandler = async (request, response) => {
+    const { check_db: checkDb } = queryOf(OkQuery, request);
+    if (checkDb && !(await guard.probe()))
+      throw new PostgresUnavailableError('Postgres does not answer');
+    sendJson(response, { ok: true });
+  };
+
+  const info: RequestHandler = (_request, response) => {
+    sendJson(response, {
+      version: millraceVersion,
+      langgraph_js_version: langGraphVersion,
+      context: 'js',
+      flags: {
+        assistants: true,
+        crons: false,
+        langsmith: false,
+        langsmith_tracing_replicas: false,
+      },
+      graphs: graphs.ids(),
+    });
+  };
+
+  async function redisStatus(): Promise<string> {
+    const { redis } = reader;
+    if (redis === undefined) return 'not configured';
+    const answer = await Promise.race([
+      redis.ping().then(
+        () => 'connected',
+        (error: unknown) =>
+          `unavailable (streaming through Postgres): ${error instanceof Error ? error.message : String(error)}`,
+      ),
+      new Promise<string>((resolve) => {
+        setTimeout(() => {
+          resolve('unavailable (streaming through Postgres): no answer');
+        }, REDIS_PING_MS).unref();
+      }),
+    ]);
+    return answer;
+  }
+
+  /** Redis is the speed: without it the service is healthy, only slower. */
+  const health: RequestHandler = async (_request, response) => {
+    const [alive, redis] = await Promise.all([guard.probe(), redisStatus()]);
+    const database = alive ? 'connected' : 'disconnected';
+    response.statusCode = alive ? 200 : 503;
+    sendJson(response, {
+      status: alive ? 'healthy' : 'unhealthy',
+      database,
+      // Both live in the database.
+      langgraph_checkpointer: database,
+      langgraph_store: database,
+      redis,
+    });
+  };
+
+  const router = Router();
+  router.get('/ok', ok);
+  router.get('/info', info);
+  router.get('/health', health);
+  return router;
+}

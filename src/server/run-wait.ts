@@ -1,0 +1,86 @@
+/** Answers with the end of a run: a newline now and then while it lasts, then one JSON document. */
+import type { Response } from 'express';
+import { DELETED } from '../events/ends.ts';
+import { isTerminal } from '../runs/run.ts';
+import { readOutcome } from '../runs/find.ts';
+import type { Outcome } from '../runs/find.ts';
+import { cancel } from '../runs/submit.ts';
+import type { RouteContext } from './context.ts';
+import { sendJsonText } from './respond.ts';
+
+/** So often something is written, so that no proxy takes the connection for dead. */
+const KEEP_ALIVE_MS = 1_000;
+
+export interface WaitOptions {
+  readonly threadId: string;
+  readonly runId: string;
+  /** The run was there before: it may have ended already. */
+  readonly mayHaveEnded: boolean;
+  readonly cancelOnDisconnect: boolean;
+}
+
+export async function answerWithEnd(
+  context: RouteContext,
+  response: Response,
+  options: WaitOptions,
+): Promise<void> {
+  const { runId } = options;
+  const gone = new AbortController();
+  const keepAlive = setInterval(() => {
+    if (!response.headersSent) response.setHeader('content-type', 'application/json');
+    response.write('\n');
+  }, KEEP_ALIVE_MS);
+  let answered = false;
+  const onClose = (): void => {
+    gone.abort();
+    if (!answered && options.cancelOnDisconnect && !context.open.stopping)
+      cancelLeft(context, options);
+  };
+  response.once('close', onClose);
+  try {
+    // Listen first, then look.
+    const ended = context.ends.wait(runId, gone.signal);
+    ended.catch(() => undefined);
+    let outcome = options.mayHaveEnded ? await readOutcome(context.pool, runId) : undefined;
+    if (outcome === undefined || !isTerminal(outcome.status)) {
+      const end = await ended;
+      outcome = end.status === DELETED ? undefined : await readOutcome(context.pool, runId);
+    }
+    clearInterval(keepAlive);
+    answered = true;
+    sendJsonText(response, answerOf(outcome));
+  } catch (error) {
+    if (!gone.signal.aborted) throw error;
+  } finally {
+    clearInterval(keepAlive);
+    // When the look has answered, nobody listens any more.
+    gone.abort();
+  }
+}
+
+/** Never `null`: clients look into the answer for `__error__`. */
+function answerOf(outcome: Outcome | undefined): string {
+  if (outcome === undefined)
+    return errorText({ error: 'RunNotFoundError', message: 'The run was rolled back or deleted' });
+  const { status, error } = outcome;
+  if (status === 'error' || status === 'timeout')
+    return errorText(error ?? { error: 'Error', message: `The run ended as ${status}` });
+  return outcome.output === null || outcome.output === 'null' ? '{}' : outcome.output;
+}
+
+const errorText = (error: { error: string; message: string }): string =>
+  JSON.stringify({ __error__: error });
+
+/** The client has left, and had asked that its run then stops. */
+export function cancelLeft(
+  context: RouteContext,
+  run: { readonly threadId: string; readonly runId: string },
+): void {
+  cancel(context.submit, run.threadId, [run.runId], 'interrupt').catch((error: unknown) => {
+    context.log.warn('cancel after disconnect failed', {
+      thread_id: run.threadId,
+      run_id: run.runId,
+      error,
+    });
+  });
+}

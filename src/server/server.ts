@@ -1,0 +1,135 @@
+/**
+ * The HTTP side of the API. It holds no state that matters: everything is in Postgres, so any server
+ * answers any request, and stopping one only makes its clients come back to another.
+ */
+import { createServer as createHttpServer } from 'node:http';
+import type { Server as HttpServer } from 'node:http';
+import express from 'express';
+import type { Express, RequestHandler } from 'express';
+import { ensureSystemAssistants } from '../assistants/assistant.ts';
+import type { Service } from '../lib/service.ts';
+import { createTermAttempts } from './attempts.ts';
+import type { RouteContext } from './context.ts';
+import { cors } from './cors.ts';
+import type { ServerDeps } from './deps.ts';
+import { createOpenResponses } from './open-responses.ts';
+import { createPostgresGuard } from './postgres-guard.ts';
+import { notFound, problemHandler, sendText } from './problem.ts';
+import { routes } from './routes.ts';
+
+/** Requests in hand may take this long once the server stops. */
+const STOP_GRACE_MS = 5_000;
+/** Longer than the idle time of common load balancers, so that they, not we, close idle connections. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+/** TCP keep-alive: finds clients that vanished without a word while nothing is sent. */
+const TCP_KEEP_ALIVE_MS = 10_000;
+
+export interface Server extends Service {
+  /** The port it listens on; 0 before start. */
+  readonly port: number;
+  /** For whoever puts requests in front of or beside the API. */
+  readonly http: HttpServer;
+}
+
+export function createServer(deps: ServerDeps): Server {
+  const open = createOpenResponses();
+  const context: RouteContext = {
+    ...deps,
+    open,
+    guard: createPostgresGuard(deps.pool),
+    attempts: createTermAttempts(deps.pool),
+  };
+  const http = createHttpServer(
+    {
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    },
+    createApp(context),
+  );
+  let port = 0;
+  let stopped: Promise<void> | undefined;
+
+  async function listen(): Promise<void> {
+    const { HOST, PORT } = deps.config;
+    await new Promise<void>((resolve, reject) => {
+      http.once('error', reject);
+      http.listen(PORT, HOST, () => {
+        http.off('error', reject);
+        resolve();
+      });
+    });
+    const address = http.address();
+    port = typeof address === 'object' && address !== null ? address.port : 0;
+  }
+
+  async function close(): Promise<void> {
+    if (!http.listening) return;
+    // From now on answers carry `connection: close`, and idle connections are closed.
+    const closed = new Promise<void>((resolve) => {
+      http.close(() => {
+        resolve();
+      });
+    });
+    open.breakOffAll();
+    const timer = setTimeout(() => {
+      http.closeAllConnections();
+    }, STOP_GRACE_MS);
+    await closed;
+    clearTimeout(timer);
+  }
+
+  return {
+    get port() {
+      return port;
+    },
+    http,
+    async start() {
+      if (http.listening) return;
+      await ensureSystemAssistants(deps.pool, deps.graphs.ids());
+      await listen();
+      deps.log.info('listening', { url: `http://${deps.config.HOST}:${port}` });
+    },
+    stop: () => (stopped ??= close()),
+  };
+}
+
+function createApp(context: RouteContext): Express {
+  const { BODY_BYTES_MAX } = context.config;
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+
+  /** A connection that is still open when the server stops brings no new work. */
+  const refuseWhenStopping: RequestHandler = (_request, response, next) => {
+    if (!context.open.stopping) {
+      next();
+      return;
+    }
+    response.setHeader('connection', 'close');
+    response.setHeader('retry-after', '1');
+    sendText(response, 503, 'This server is stopping, try again');
+  };
+
+  app.use(cors, refuseWhenStopping);
+  app.use(
+    express.json({
+      limit: BODY_BYTES_MAX,
+      // A bare string or number reaches the schema, which says what it expected.
+      strict: false,
+      type: ({ headers }) => isJson(headers['content-type']),
+    }),
+  );
+  app.use(routes(context));
+  app.use(notFound);
+  app.use(problemHandler(context.log, BODY_BYTES_MAX));
+  return app;
+}
+
+/** Some clients send JSON as text/plain, which spares browsers a preflight, or name no type. */
+function isJson(contentType: string | undefined): boolean {
+  if (contentType === undefined) return true;
+  const type = contentType.split(';', 1)[0]?.trim().toLowerCase() ?? '';
+  return type.startsWith('text/plain') || type === 'application/json' || type.endsWith('+json');
+}

@@ -1,0 +1,175 @@
+/** Threads as the API shows them: their rows, made, read, changed, found and removed. */
+import { copyThreadCheckpoints } from '../checkpoints/lifecycle.ts';
+import { AppError } from '../errors.ts';
+import { transaction } from '../postgres/pool.ts';
+import type { Db, Pool } from '../postgres/pool.ts';
+import { deleteThreadData } from '../runs/retention.ts';
+import { ThreadBusyError, ThreadNotFoundError } from '../runs/run.ts';
+
+export const THREAD_STATUSES = ['idle', 'busy', 'interrupted', 'error'] as const;
+export type ThreadStatus = (typeof THREAD_STATUSES)[number];
+
+export interface ThreadRow {
+  thread_id: string;
+  status: ThreadStatus;
+  metadata: Record<string, unknown>;
+  config: Record<string, unknown>;
+  values: unknown;
+  interrupts: Record<string, unknown>;
+  error: unknown;
+  active_runs: number;
+  created_at: Date;
+  updated_at: Date;
+}
+
+export const THREAD_COLUMNS = `thread_id, status, metadata, config, "values", interrupts, error, active_runs,
+  created_at, updated_at`;
+
+export class ThreadExistsError extends AppError {
+  readonly code = 'thread_exists';
+}
+
+export const threadNotFound = (threadId: string): ThreadNotFoundError =>
+  new ThreadNotFoundError(`Thread with ID ${threadId} not found`);
+
+/** @returns undefined when the id is taken */
+export async function createThread(
+  db: Db,
+  threadId: string,
+  metadata: Record<string, unknown>,
+): Promise<ThreadRow | undefined> {
+  const { rows } = await db.query<ThreadRow>({
+    name: 'create-thread',
+    text: `INSERT INTO threads (thread_id, metadata) VALUES ($1, $2) ON CONFLICT DO NOTHING
+           RETURNING ${THREAD_COLUMNS}`,
+    values: [threadId, metadata],
+  });
+  return rows[0];
+}
+
+/** @throws {ThreadNotFoundError} */
+export async function readThread(db: Db, threadId: string): Promise<ThreadRow> {
+  const { rows } = await db.query<ThreadRow>({
+    name: 'read-thread',
+    text: `SELECT ${THREAD_COLUMNS} FROM threads WHERE thread_id = $1`,
+    values: [threadId],
+  });
+  const row = rows[0];
+  if (row === undefined) throw threadNotFound(threadId);
+  return row;
+}
+
+/** Merges `metadata`. @throws {ThreadNotFoundError} */
+export async function updateThread(
+  db: Db,
+  threadId: string,
+  metadata: Record<string, unknown>,
+): Promise<ThreadRow> {
+  const { rows } = await db.query<ThreadRow>(
+    `UPDATE threads SET metadata = metadata || $2, updated_at = now() WHERE thread_id = $1
+     RETURNING ${THREAD_COLUMNS}`,
+    [threadId, metadata],
+  );
+  const row = rows[0];
+  if (row === undefined) throw threadNotFound(threadId);
+  return row;
+}
+
+/** What the row shows after somebody changed the state over the API; nothing when a run has begun meanwhile. */
+export async function showState(
+  db: Db,
+  threadId: string,
+  state: { values: unknown; interrupts: Record<string, unknown> },
+): Promise<void> {
+  await db.query(
+    `UPDATE threads SET "values" = $2, interrupts = $3, updated_at = now()
+     WHERE thread_id = $1 AND active_runs = 0`,
+    [threadId, JSON.stringify(state.values), JSON.stringify(state.interrupts)],
+  );
+}
+
+/**
+ * Removes the thread with all that belongs to it, in one transaction.
+ * @throws {ThreadNotFoundError}
+ * @throws {ThreadBusyError} when a run is pending or running: cancel it first
+ */
+export async function deleteThread(pool: Pool, threadId: string): Promise<void> {
+  await transaction(pool, async (db) => {
+    const { rows } = await db.query<{ active_runs: number }>(
+      'SELECT active_runs FROM threads WHERE thread_id = $1 FOR UPDATE',
+      [threadId],
+    );
+    const row = rows[0];
+    if (row === undefined) throw threadNotFound(threadId);
+    if (row.active_runs > 0) throw new ThreadBusyError('Thread is busy');
+    await deleteThreadData(db, threadId);
+    await db.query('DELETE FROM threads WHERE thread_id = $1', [threadId]);
+  });
+}
+
+/** A new thread with the same states. @throws {ThreadNotFoundError} */
+export async function copyThread(pool: Pool, from: string, to: string): Promise<ThreadRow> {
+  return transaction(pool, async (db) => {
+    const { rows } = await db.query<ThreadRow>(
+      `INSERT INTO threads (thread_id, metadata, config, "values", interrupts)
+       SELECT $2::uuid, metadata || jsonb_build_object('thread_id', $2::text), config, "values", interrupts
+       FROM threads WHERE thread_id = $1
+       RETURNING ${THREAD_COLUMNS}`,
+      [from, to],
+    );
+    const row = rows[0];
+    if (row === undefined) throw threadNotFound(from);
+    await copyThreadCheckpoints(db, from, to);
+    return row;
+  });
+}
+
+export interface ThreadSearch {
+  readonly metadata?: Record<string, unknown> | undefined;
+  /** Contained in the thread's values. */
+  readonly values?: Record<string, unknown> | undefined;
+  readonly status?: ThreadStatus | undefined;
+  readonly ids?: readonly string[] | undefined;
+}
+
+export interface ThreadPage {
+  readonly limit: number;
+  readonly offset: number;
+  readonly sortBy: 'thread_id' | 'status' | 'created_at' | 'updated_at';
+  readonly sortOrder: 'asc' | 'desc';
+}
+
+// Values are json and may hold what jsonb refuses: such a thread matches nothing instead of failing the search.
+const MATCHES = `NOT hidden
+  AND ($1::jsonb IS NULL OR metadata @> $1)
+  AND ($2::jsonb IS NULL OR CASE WHEN "values"::text !~ '\\\\u(0000|d[89a-f])' THEN "values"::jsonb @> $2 END)
+  AND ($3::text IS NULL OR status = $3)
+  AND ($4::uuid[] IS NULL OR thread_id = ANY($4))`;
+
+const matchValues = (search: ThreadSearch): unknown[] => [
+  search.metadata,
+  search.values,
+  search.status,
+  search.ids,
+];
+
+export async function searchThreads(
+  db: Db,
+  search: ThreadSearch,
+  page: ThreadPage,
+): Promise<ThreadRow[]> {
+  const { rows } = await db.query<ThreadRow>(
+    `SELECT ${THREAD_COLUMNS} FROM threads WHERE ${MATCHES}
+     ORDER BY ${page.sortBy} ${page.sortOrder}, thread_id LIMIT $5 OFFSET $6`,
+    [...matchValues(search), page.limit, page.offset],
+  );
+  return rows;
+}
+
+export async function countThreads(db: Db, search: ThreadSearch): Promise<number> {
+  const { rows } = await db.query<{ count: number }>(
+    `SELECT count(*) FROM threads WHERE ${MATCHES}`,
+    matchValues(search),
+  );
+  return rows[0]?.count ?? 0;
+}

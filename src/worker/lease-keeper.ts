@@ -1,0 +1,99 @@
+/** The main thread's side of the lease thread: which runs are held, and who must hear that one is lost. */
+import { Worker } from 'node:worker_threads';
+import type { Service } from '../lib/service.ts';
+import type { CancelAction } from '../runs/run.ts';
+import type { FromLeaseThread, LeaseThreadOptions, ToLeaseThread } from './lease-messages.ts';
+
+const PULSE_MS = 200;
+/** A thread that fails is started again, but not in a tight loop. */
+const RESPAWN_MS = 200;
+/** How long the thread may take to end its connections. */
+const STOP_LIMIT_MS = 2_000;
+
+export interface LeaseHolder {
+  /** Somebody else owns the run now: stop and write nothing more. */
+  onLost(): void;
+  onCancel(action: CancelAction): void;
+}
+
+export interface LeaseKeeper extends Service {
+  hold(runId: string, term: number, holder: LeaseHolder): void;
+  drop(runId: string): void;
+  /** Something was said about `runId`: look at its row now rather than at the next renewal. */
+  ask(runId: string): void;
+}
+
+export type LeaseKeeperOptions = Omit<LeaseThreadOptions, 'pulse'> & {
+  onTrouble(what: string, error: unknown): void;
+};
+
+export function createLeaseKeeper({ onTrouble, ...options }: LeaseKeeperOptions): LeaseKeeper {
+  const holders = new Map<string, { term: number; holder: LeaseHolder }>();
+  const pulse = new SharedArrayBuffer(8);
+  const beat = (): void => void Atomics.store(new BigInt64Array(pulse), 0, BigInt(Date.now()));
+  let timer: NodeJS.Timeout | undefined;
+  let thread: Worker | undefined;
+
+  const say = (message: ToLeaseThread): void => thread?.postMessage(message);
+
+  function onMessage(message: FromLeaseThread): void {
+    if (message.type === 'trouble') {
+      onTrouble(message.what, new Error(message.message));
+      return;
+    }
+    const held = holders.get(message.runId);
+    if (message.type === 'cancel') held?.holder.onCancel(message.action);
+    else if (held?.term === message.term) held.holder.onLost();
+  }
+
+  function spawn(): void {
+    const file = import.meta.url.endsWith('.ts') ? 'lease-thread.source.mjs' : 'lease-thread.js';
+    thread = new Worker(new URL(file, import.meta.url), {
+      workerData: { ...options, pulse } satisfies LeaseThreadOptions,
+      execArgv: [],
+    });
+    thread.on('message', onMessage);
+    thread.on('error', (error) => {
+      onTrouble('lease thread', error);
+      // Without it every lease would lapse while the runs go on.
+      setTimeout(() => {
+        if (timer === undefined) return;
+        spawn();
+        for (const [runId, { term }] of holders) say({ type: 'hold', runId, term });
+      }, RESPAWN_MS);
+    });
+  }
+
+  return {
+    start() {
+      if (timer !== undefined) return Promise.resolve();
+      beat();
+      timer = setInterval(beat, PULSE_MS);
+      spawn();
+      return Promise.resolve();
+    },
+    async stop() {
+      clearInterval(timer);
+      timer = undefined;
+      const stopping = thread;
+      if (stopping === undefined) return;
+      thread = undefined;
+      const exited = new Promise((resolve) => stopping.once('exit', resolve));
+      stopping.postMessage({ type: 'stop' } satisfies ToLeaseThread);
+      const limit = setTimeout(() => void stopping.terminate(), STOP_LIMIT_MS);
+      await exited;
+      clearTimeout(limit);
+    },
+    hold(runId, term, holder) {
+      holders.set(runId, { term, holder });
+      say({ type: 'hold', runId, term });
+    },
+    drop(runId) {
+      holders.delete(runId);
+      say({ type: 'drop', runId });
+    },
+    ask(runId) {
+      if (holders.has(runId)) say({ type: 'renew' });
+    },
+  };
+}

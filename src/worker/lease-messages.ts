@@ -1,0 +1,27 @@
+/** What the worker's main thread and its lease thread say to each other. */
+import type { CancelAction } from '../runs/run.ts';
+
+export interface LeaseThreadOptions {
+  databaseUrl: string;
+  /** undefined: no heartbeat keys. */
+  redisUrl: string | undefined;
+  heartbeatKeyPrefix: string;
+  workerId: string;
+  intervalMs: number;
+  leaseMs: number;
+  stallLimitMs: number;
+  /** One int64: when the main thread's event loop last turned, in ms of Date.now. */
+  pulse: SharedArrayBuffer;
+}
+
+export type ToLeaseThread =
+  | { type: 'hold'; runId: string; term: number }
+  | { type: 'drop'; runId: string }
+  /** Renew now: the answer also tells of cancels and losses. */
+  | { type: 'renew' }
+  | { type: 'stop' };
+
+export type FromLeaseThread =
+  | { type: 'lost'; runId: string; term: number }
+  | { type: 'cancel'; runId: string; action: CancelAction }
+  | { type: 'trouble'; what: string; message: string };

@@ -1,0 +1,110 @@
+/**
+ * Renews the leases of a worker process from a thread of its own, because a graph that keeps the event
+ * loop busy is slow, not dead. If the main thread stands still for longer than its limit, it counts
+ * as dead: the leases lapse and another worker goes on.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { connectCommands } from '../redis/connect.ts';
+import { createPool } from '../postgres/pool.ts';
+import { renewLeases } from '../runs/lease.ts';
+import type { FromLeaseThread, LeaseThreadOptions, ToLeaseThread } from './lease-messages.ts';
+
+const options = workerData as LeaseThreadOptions;
+const pulse = new BigInt64Array(options.pulse);
+const held = new Map<string, number>();
+const told = new Set<string>();
+
+const tell = (message: FromLeaseThread): void => parentPort?.postMessage(message);
+const trouble =
+  (what: string) =>
+  (error: Error): void => {
+    tell({ type: 'trouble', what, message: error.message });
+  };
+
+const pool = createPool(
+  { url: options.databaseUrl, connectionsMax: 1, name: 'millrace-lease' },
+  trouble('lease connection'),
+);
+const redis =
+  options.redisUrl === undefined
+    ? undefined
+    : connectCommands({ url: options.redisUrl, name: 'millrace-lease' }, () => undefined);
+
+async function renew(): Promise<void> {
+  const stalledMs = Date.now() - Number(Atomics.load(pulse, 0));
+  if (held.size === 0) return;
+  if (stalledMs > options.stallLimitMs) {
+    trouble('leases')(new Error(`event loop stands still for ${stalledMs} ms: not renewed`));
+    return;
+  }
+  const asked = [...held];
+  try {
+    const renewed = await renewLeases(
+      pool,
+      asked.map(([runId, term]) => ({ runId, term })),
+      options.leaseMs,
+    );
+    const own = new Set<string>();
+    for (const { runId, cancelAction } of renewed) {
+      own.add(runId);
+      if (cancelAction !== null && !told.has(runId)) {
+        told.add(runId);
+        tell({ type: 'cancel', runId, action: cancelAction });
+      }
+    }
+    for (const [runId, term] of asked)
+      if (!own.has(runId) && held.get(runId) === term) {
+        held.delete(runId);
+        tell({ type: 'lost', runId, term });
+      }
+    mirror([...own]);
+  } catch (error) {
+    trouble('renew leases')(error instanceof Error ? error : new Error(String(error)));
+  }
+}
+
+/** The documented heartbeat keys: a mirror for existing tools, nothing here reads them. */
+function mirror(runIds: readonly string[]): void {
+  if (redis?.status !== 'ready') return;
+  const pipeline = redis.pipeline();
+  for (const runId of runIds)
+    pipeline.set(`${options.heartbeatKeyPrefix}${runId}`, options.workerId, 'PX', options.leaseMs);
+  void pipeline.exec().catch(() => undefined);
+}
+
+let renewing = false;
+let again = false;
+/** One renewal at a time; what is asked meanwhile follows it. */
+function renewSoon(): void {
+  again = true;
+  if (renewing) return;
+  renewing = true;
+  void (async () => {
+    while (again) {
+      again = false;
+      await renew();
+    }
+    renewing = false;
+  })();
+}
+const timer = setInterval(renewSoon, options.intervalMs);
+
+parentPort?.on('message', (message: ToLeaseThread) => {
+  switch (message.type) {
+    case 'hold':
+      held.set(message.runId, message.term);
+      mirror([message.runId]);
+      return;
+    case 'drop':
+      held.delete(message.runId);
+      told.delete(message.runId);
+      return;
+    case 'renew':
+      renewSoon();
+      return;
+    case 'stop':
+      clearInterval(timer);
+      redis?.disconnect();
+      void pool.end().finally(() => parentPort?.close());
+  }
+});

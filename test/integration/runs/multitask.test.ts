@@ -1,0 +1,142 @@
+/** Double texting: what a new run does to the runs that its thread already has. */
+import { cancelRuns } from '../../../src/runs/cancel.ts';
+import { claimRun } from '../../../src/runs/claim.ts';
+import { createRun } from '../../../src/runs/create.ts';
+import { rollBackRun } from '../../../src/runs/finish.ts';
+import { nextRun } from '../../../src/runs/finish.ts';
+import { ThreadBusyError, ThreadNotFoundError } from '../../../src/runs/run.ts';
+import type { MultitaskStrategy } from '../../../src/runs/run.ts';
+import { newId } from '../../../src/ids.ts';
+import { claimTerm, createThread, endRun, newRun, startTestApp } from '../../support/app.ts';
+import type { TestApp } from '../../support/app.ts';
+
+let app: TestApp;
+beforeAll(async () => {
+  app = await startTestApp({ redis: false, worker: false });
+});
+afterAll(async () => {
+  await app.stop();
+});
+
+const create = (threadId: string, multitaskStrategy: MultitaskStrategy) =>
+  createRun(app.core.pool, newRun(app, threadId, { multitaskStrategy }));
+const thread = async (threadId: string) => {
+  const { rows } = await app.core.pool.query<{ status: string; active_runs: number }>(
+    'SELECT status, active_runs FROM threads WHERE thread_id = $1',
+    [threadId],
+  );
+  return rows[0];
+};
+const statuses = async (threadId: string): Promise<string[]> => {
+  const { rows } = await app.core.pool.query<{ status: string }>(
+    'SELECT status FROM runs WHERE thread_id = $1 ORDER BY position',
+    [threadId],
+  );
+  return rows.map((row) => row.status);
+};
+
+test('reject refuses while a run is active, and not after', async () => {
+  const threadId = await createThread(app);
+  const { run } = await create(threadId, 'reject');
+  await expect(create(threadId, 'reject')).rejects.toBeInstanceOf(ThreadBusyError);
+  await endRun(app, await claimTerm(app, run.run_id), 0);
+  expect(await thread(threadId)).toEqual({ status: 'idle', active_runs: 0 });
+  await create(threadId, 'reject');
+});
+
+test('of 20 posts at once with reject exactly one is accepted', async () => {
+  const threadId = await createThread(app);
+  const results = await Promise.allSettled(
+    Array.from({ length: 20 }, () => create(threadId, 'reject')),
+  );
+  expect(results.filter((result) => result.status === 'fulfilled')).toHaveLength(1);
+  expect(await thread(threadId)).toEqual({ status: 'busy', active_runs: 1 });
+});
+
+test('enqueue keeps the order of creation, one at a time', async () => {
+  const threadId = await createThread(app);
+  const created = await Promise.all(Array.from({ length: 20 }, () => create(threadId, 'enqueue')));
+  const order: string[] = [];
+  for (
+    let next = await nextRun(app.core.pool, threadId);
+    next;
+    next = await nextRun(app.core.pool, threadId)
+  ) {
+    const others = created.map(({ run }) => run.run_id).filter((id) => id !== next.runId);
+    for (const other of others.slice(0, 3))
+      expect(await claimRun(app.core.pool, app.core.claimer, other)).toBeUndefined();
+    const owner = await claimTerm(app, next.runId);
+    order.push(next.runId);
+    await endRun(app, owner, owner.start - 1);
+  }
+  const { rows } = await app.core.pool.query<{ run_id: string }>(
+    'SELECT run_id FROM runs WHERE thread_id = $1 ORDER BY eligible_at, position',
+    [threadId],
+  );
+  expect(order).toEqual(rows.map((row) => row.run_id));
+  expect(await thread(threadId)).toEqual({ status: 'idle', active_runs: 0 });
+});
+
+test('interrupt ends the pending and asks the running', async () => {
+  const threadId = await createThread(app);
+  const { run: running } = await create(threadId, 'enqueue');
+  await claimTerm(app, running.run_id);
+  await create(threadId, 'enqueue');
+  const { cancelled, waits } = await create(threadId, 'interrupt');
+  expect(cancelled).toEqual([{ runId: running.run_id, threadId }]);
+  expect(waits).toBe(true);
+  expect(await statuses(threadId)).toEqual(['running', 'interrupted', 'pending']);
+  expect(await thread(threadId)).toEqual({ status: 'busy', active_runs: 2 });
+});
+
+test('rollback removes the pending, and the running one with its events', async () => {
+  const threadId = await createThread(app);
+  const { run: running } = await create(threadId, 'enqueue');
+  const owner = await claimTerm(app, running.run_id);
+  await app.core.directLog.append(owner, 1, [{ type: 'custom', data: '1' }]);
+  await create(threadId, 'enqueue');
+  await create(threadId, 'rollback');
+  expect(await statuses(threadId)).toEqual(['running', 'pending']);
+  // Its worker ends it: success is no longer possible.
+  expect(await endRun(app, owner, 1)).toEqual({ outcome: 'rollback' });
+  const rolledBack = await rollBackRun(app.core.pool, { ...owner, lastSeq: 1 });
+  expect(rolledBack).toMatchObject({ outcome: 'ended', next: { attempt: 0 } });
+  expect(await statuses(threadId)).toEqual(['pending']);
+  const events = await app.core.pool.query('SELECT 1 FROM events WHERE thread_id = $1', [threadId]);
+  expect(events.rows).toEqual([]);
+  const voids = await app.core.pool.query(
+    'SELECT first_seq, last_seq FROM voids WHERE thread_id = $1',
+    [threadId],
+  );
+  expect(voids.rows).toEqual([{ first_seq: 1, last_seq: 1 }]);
+});
+
+test('a cancelled pending run ends at once, a finished one stays as it is', async () => {
+  const threadId = await createThread(app);
+  const { run } = await create(threadId, 'enqueue');
+  expect(await cancelRuns(app.core.pool, threadId, [run.run_id], 'interrupt')).toEqual({
+    asked: [],
+    ended: [{ runId: run.run_id, threadId }],
+  });
+  expect(await statuses(threadId)).toEqual(['interrupted']);
+  expect(await cancelRuns(app.core.pool, threadId, [run.run_id], 'rollback')).toEqual({
+    asked: [],
+    ended: [],
+  });
+  expect(await statuses(threadId)).toEqual(['interrupted']);
+  expect(await thread(threadId)).toEqual({ status: 'idle', active_runs: 0 });
+  expect(await cancelRuns(app.core.pool, threadId, [newId()], 'interrupt')).toBeUndefined();
+});
+
+test('a run for a thread that is not there is refused', async () => {
+  await expect(create(newId(), 'enqueue')).rejects.toBeInstanceOf(ThreadNotFoundError);
+});
+
+test('two workers that claim one run at once: one gets it', async () => {
+  const threadId = await createThread(app);
+  const { run } = await create(threadId, 'enqueue');
+  const claims = await Promise.all(
+    Array.from({ length: 8 }, () => claimRun(app.core.pool, app.core.claimer, run.run_id)),
+  );
+  expect(claims.filter((claim) => claim !== undefined)).toHaveLength(1);
+});

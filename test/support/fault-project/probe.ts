@@ -1,0 +1,95 @@
+/**
+ * The instrumented graph of the fault tests (SCENARIOS.md): counts, step by step, says which execution
+ * counted, leaves a trace of its side effects, and can be silent, block, ignore its signal, fail, or kill its
+ * process. One step is one superstep with a checkpoint.
+ */
+import { randomBytes } from 'node:crypto';
+import { appendFileSync, existsSync, writeFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { Annotation, END, START, StateGraph } from '@langchain/langgraph';
+import type { LangGraphRunnableConfig } from '@langchain/langgraph';
+
+export interface Plan {
+  /** Supersteps. */
+  steps: number;
+  /** Events of one step. */
+  events: number;
+  /** Pause after each event. */
+  eventMs?: number;
+  /** Extra characters in each event. */
+  padding?: number;
+  /** At the beginning of this step … */
+  atStep?: number;
+  /** … do this. `once` (a file) makes it happen in the first execution only. */
+  then?: 'kill' | 'block' | 'ignore-signal' | 'fail' | 'silent' | 'transient';
+  forMs?: number;
+  once?: string;
+  /** A file: one line `step execution` for each step that was begun. */
+  trace?: string;
+}
+
+const State = Annotation.Root({
+  plan: Annotation<Plan>(),
+  step: Annotation<number>({ reducer: (_old, now) => now, default: () => 0 }),
+  n: Annotation<number>({ reducer: (_old, now) => now, default: () => 0 }),
+});
+
+/** Differs for each process. */
+const EXECUTION = randomBytes(4).toString('hex');
+
+async function misbehave(plan: Plan): Promise<void> {
+  if (plan.once !== undefined) {
+    if (existsSync(plan.once)) return;
+    writeFileSync(plan.once, EXECUTION);
+  }
+  const forMs = plan.forMs ?? 0;
+  switch (plan.then) {
+    case 'kill':
+      process.kill(process.pid, 'SIGKILL');
+      return;
+    case 'block': {
+      const until = Date.now() + forMs;
+      while (Date.now() < until);
+      return;
+    }
+    case 'ignore-signal':
+    case 'silent':
+      await delay(forMs);
+      return;
+    case 'fail':
+      throw new RangeError('the probe was told to fail');
+    case 'transient':
+      throw Object.assign(new Error('connection lost'), { code: 'ECONNRESET' });
+    case undefined:
+  }
+}
+
+async function step(
+  state: typeof State.State,
+  config: LangGraphRunnableConfig,
+): Promise<typeof State.Update> {
+  const { plan } = state;
+  let { n } = state;
+  if (plan.trace !== undefined) appendFileSync(plan.trace, `${state.step} ${EXECUTION}\n`);
+  if (plan.atStep === state.step) await misbehave(plan);
+  const padding = 'x'.repeat(plan.padding ?? 0);
+  for (let i = 0; i < plan.events; i++) {
+    if (plan.eventMs !== undefined && plan.eventMs > 0) {
+      if (plan.then === 'ignore-signal') await delay(plan.eventMs);
+      else
+        await delay(
+          plan.eventMs,
+          undefined,
+          config.signal === undefined ? {} : { signal: config.signal },
+        );
+    }
+    config.writer?.({ n: n++, step: state.step, execution: EXECUTION, padding });
+  }
+  return { step: state.step + 1, n };
+}
+
+export const probe = new StateGraph(State)
+  .addNode('step', step)
+  .addEdge(START, 'step')
+  .addConditionalEdges('step', (state) => (state.step < state.plan.steps ? 'step' : END))
+  .compile();
