@@ -17,7 +17,12 @@ import { isNote } from './reserved.ts';
 import { Task } from './task.ts';
 import type { ActorPlan, InputPlan, Topology } from './topology.ts';
 
-/** The live channels of a run and who has seen what. Version 0: never changed, never seen. */
+/**
+ * The live channels of a run and who has seen what. Version 0: never changed, never seen.
+ *
+ * Versions have a fraction of their own per run (`salt`, below 0.5): runs that go on from the same
+ * checkpoint give different versions to different values, and a store may keep values by version.
+ */
 export class GraphState {
   readonly topology: Topology;
   readonly channels: BaseChannel[];
@@ -34,6 +39,7 @@ export class GraphState {
   updated: number[] | undefined = undefined;
   /** Channels the last update wrote to. */
   touched: readonly number[] = [];
+  readonly #salt: number;
   // Scratch space of one update, kept between steps to spare allocations.
   readonly #writes: (unknown[] | undefined)[];
   readonly #marks: Uint8Array;
@@ -44,7 +50,9 @@ export class GraphState {
     versions: number[],
     seen: number[][],
     interruptSeen: number[],
+    salt: number,
   ) {
+    this.#salt = salt;
     this.topology = topology;
     this.channels = channels;
     this.versions = versions;
@@ -59,13 +67,14 @@ export class GraphState {
   }
 
   /** The state of a thread that has none. */
-  static empty(topology: Topology): GraphState {
+  static empty(topology: Topology, salt: number): GraphState {
     return new GraphState(
       topology,
       topology.channels.map((channel) => channel.fresh(EMPTY)),
       topology.channels.map(() => 0),
       topology.actors.map((plan) => plan.triggers.map(() => 0)),
       topology.channels.map(() => 0),
+      salt,
     );
   }
 
@@ -168,8 +177,7 @@ export class GraphState {
    */
   update(tasks: readonly Task[], input: readonly PendingWrite[] = []): void {
     const { topology, channels, versions } = this;
-    const before = this.version;
-    const next = before + 1;
+    const next = this.#next(this.version);
     let changed = false;
     let stepped = false;
     for (const task of tasks) {
@@ -199,7 +207,7 @@ export class GraphState {
     }
     this.touched = touched;
     const updated: number[] = [];
-    const version = changed ? next + 1 : next;
+    const version = changed ? this.#next(next) : next;
     for (const index of touched) {
       const values = this.#writes[index]!;
       this.#writes[index] = undefined;
@@ -261,14 +269,19 @@ export class GraphState {
   /** Nothing else would run: channels that wait for the end get their turn. */
   #finish(updated: number[]): void {
     let finished = false;
+    const version = this.#next(this.version);
     for (const index of this.topology.deferred) {
       const channel = this.channels[index]!;
       if (!channel.finish()) continue;
       finished = true;
-      this.versions[index] = this.version + 1;
+      this.versions[index] = version;
       if (channel.available()) updated.push(index);
     }
-    if (finished) this.version += 1;
+    if (finished) this.version = version;
+  }
+
+  #next(version: number): number {
+    return Math.floor(version) + 1 + this.#salt;
   }
 
   #blame(error: InvalidUpdateError, index: number, tasks: readonly Task[]): InvalidUpdateError {

@@ -16,15 +16,16 @@ import type {
   PendingWrite,
 } from './checkpoint.ts';
 import { derivedId } from './checkpoint-id.ts';
-import { isCommand } from './control.ts';
+import { GraphInterrupt, isCommand } from './control.ts';
 import { Emitter } from './emitter.ts';
-import { Loop, type RunResult } from './loop.ts';
+import { Loop, stopsAt, type RunResult } from './loop.ts';
 import { Persister } from './persister.ts';
 import { COMMAND, EFFECT, RESUMED } from './reserved.ts';
 import { Resume, type TakenAnswer } from './resume.ts';
 import { RunHost } from './run-host.ts';
 import type { GraphSpec, RunOptions } from './run-options.ts';
 import { fromCheckpoint } from './snapshot.ts';
+import { openCheckpoint } from './state-view.ts';
 import { CheckpointerMissingError } from './task-context.ts';
 
 /** There is nothing to do: no input, and no unfinished state to go on from. */
@@ -43,8 +44,8 @@ export async function runGraph(spec: GraphSpec, options: RunOptions): Promise<Ru
   const loaded = options.checkpointer === undefined ? undefined : await load(options);
   const state =
     loaded === undefined
-      ? GraphState.empty(spec.topology)
-      : fromCheckpoint(spec.topology, loaded.tuple.checkpoint);
+      ? GraphState.empty(spec.topology, Math.random() / 2)
+      : fromCheckpoint(spec.topology, loaded.tuple.checkpoint, Math.random() / 2);
   const persister =
     options.checkpointer === undefined
       ? undefined
@@ -64,8 +65,7 @@ export async function runGraph(spec: GraphSpec, options: RunOptions): Promise<Ru
   const loop = new Loop(host, loaded?.pending ?? []);
   const { metadata, parentConfig } = loaded?.tuple ?? {};
   if (metadata !== undefined) loop.describeLoaded(metadata, parentConfig);
-  await begin(host, loop, loaded);
-  return loop.run();
+  return loop.run(() => begin(host, loop, loaded));
 }
 
 interface Loaded {
@@ -87,7 +87,9 @@ async function load(options: RunOptions): Promise<Loaded | undefined> {
   };
   delete config.configurable?.['checkpoint_id'];
   const latest = await checkpointer.getTuple(config);
-  if (checkpointId === undefined || latest?.checkpoint.id === checkpointId) {
+  // An earlier attempt at this run has left the checkpoint it was to start from.
+  const own = options.runId !== undefined && latest?.metadata?.['run_id'] === options.runId;
+  if (checkpointId === undefined || own || latest?.checkpoint.id === checkpointId) {
     return latest && { tuple: latest, pending: latest.pendingWrites ?? [], timeTravel: false };
   }
   const tuple = await checkpointer.getTuple({
@@ -181,13 +183,27 @@ async function goOn(
     host.resume.offer(answer, taken);
   }
   state.updated = undefined;
-  state.noteInterrupt();
+  // Going on is the answer to a breakpoint. The attempt that died at one has not been answered.
+  if (!sameRun) state.noteInterrupt();
+  else if (used) await stopAfterLast(host, tuple);
   if (loaded.timeTravel && answer === undefined) await loop.checkpoint('fork');
   const idle = options.idleIsError && !sameRun && state.plan().length === 0;
   if (idle) {
     throw new EmptyInputError(`"${spec.name}" got no input and has nothing left to do`);
   }
   loop.showCurrent();
+}
+
+/** The dead attempt stored a step after which the graph stops, and could not say so. */
+async function stopAfterLast(host: RunHost, tuple: CheckpointTuple): Promise<void> {
+  const { options, spec, state } = host;
+  const after = options.interruptAfter ?? spec.interruptAfter;
+  const { checkpointer } = options;
+  if (after.length === 0 || tuple.parentConfig === undefined || checkpointer === undefined) return;
+  const parent = await checkpointer.getTuple(tuple.parentConfig);
+  if (parent === undefined) return;
+  const { tasks } = openCheckpoint(spec, parent, options.ns);
+  if (stopsAt(after, tasks, state)) throw new GraphInterrupt([]);
 }
 
 const noteTaken =

@@ -11,6 +11,7 @@
  * and then, so that timers and cancellation come through.
  */
 import { AppError } from '../errors.ts';
+import type { GraphState } from './algorithm.ts';
 import { runAs } from './ambient.ts';
 import { runAttempts } from './attempts.ts';
 import { Context } from './channels/context.ts';
@@ -69,10 +70,10 @@ export class Loop {
     host.stepSignal = () => this.#step!.signal;
   }
 
-  /** Runs from where `begin` left the state to the end, an interrupt, or an error. */
-  async run(): Promise<RunResult> {
+  /** Begins, and runs to the end, an interrupt, or an error. */
+  async run(begin: () => Promise<void>): Promise<RunResult> {
     const { state } = this.#host;
-    if (!this.#spec.topology.hasContexts) return this.#guarded();
+    if (!this.#spec.topology.hasContexts) return this.#guarded(begin);
     const contexts = state.channels.filter((channel) => channel instanceof Context);
     const signal = this.#options.signal ?? new AbortController().signal;
     const acquired: Context<unknown>[] = [];
@@ -81,16 +82,17 @@ export class Loop {
         await context.acquire(signal);
         acquired.push(context);
       }
-      return await this.#guarded();
+      return await this.#guarded(begin);
     } finally {
       for (const context of acquired.reverse()) await context.release();
     }
   }
 
-  async #guarded(): Promise<RunResult> {
+  async #guarded(begin: () => Promise<void>): Promise<RunResult> {
     const { persister, emitter } = this.#host;
     const nested = this.#options.parent !== undefined;
     try {
+      await begin();
       await this.#steps();
       // A nested graph's last state is only of use while its task is unfinished.
       if (!nested) persister?.release();
@@ -130,7 +132,7 @@ export class Loop {
           `"${spec.name}" did not end within ${options.stepsMax} steps; next: ${tasks.map((task) => task.name).join(', ')}`,
         );
       }
-      if (stops && this.#stopsAt(before, tasks)) throw this.#stop();
+      if (stops && stopsAt(before, tasks, state)) throw new GraphInterrupt([]);
       if (emitter.tasks) this.#emitTasks(tasks);
 
       const step = new Step(tasks, {
@@ -158,7 +160,7 @@ export class Loop {
       }
       this.#emitValues();
       if (taken === 0 && options.parent === undefined) host.resume.close();
-      if (stops && this.#stopsAt(after, tasks)) throw this.#stop();
+      if (stops && stopsAt(after, tasks, state)) throw new GraphInterrupt([]);
       const room = emitter.room();
       if (room !== undefined) await room;
       synchronous += 1;
@@ -254,12 +256,12 @@ export class Loop {
   /** Throws what ended the step early. */
   #check(step: Step, tasks: readonly Task[]): void {
     if (step.failure !== undefined) throw step.failure.error;
-    const interrupts = tasks.flatMap((task) => task.interrupts);
-    if (interrupts.length > 0) {
+    if (step.command === undefined) {
+      // A graph inside a task may stop at a breakpoint, which is an interrupt without a question.
+      if (!tasks.some((task) => task.status === 'interrupted')) return;
       this.#showPartly(tasks);
-      throw new GraphInterrupt(interrupts);
+      throw new GraphInterrupt(tasks.flatMap((task) => task.interrupts));
     }
-    if (step.command === undefined) return;
     if (this.#options.parent !== undefined) throw step.command;
     throw new InvalidUpdateError('a Command for the parent graph, but there is no parent graph');
   }
@@ -290,18 +292,6 @@ export class Loop {
         if (task.plan.actor.hidden !== true) host.emitter.taskUpdates(task, this.#spec.output);
       }
     }
-  }
-
-  #stopsAt(at: StopAt, tasks: readonly Task[]): boolean {
-    if (at.length === 0) return false;
-    const named = tasks.some((task) =>
-      at === '*' ? task.plan.actor.hidden !== true : at.includes(task.name),
-    );
-    return named && this.#host.state.changedSinceInterrupt();
-  }
-
-  #stop(): GraphInterrupt {
-    return new GraphInterrupt([]);
   }
 
   // Showing and keeping.
@@ -450,4 +440,13 @@ function localCommand({ command }: ParentCommand): Command {
     ...(update === undefined ? {} : { update }),
     ...(goto === undefined ? {} : { goto }),
   });
+}
+
+/** A breakpoint: the graph stops before or after these tasks, once per change of its state. */
+export function stopsAt(at: StopAt, tasks: readonly Task[], state: GraphState): boolean {
+  if (at.length === 0) return false;
+  const named = tasks.some((task) =>
+    at === '*' ? task.plan.actor.hidden !== true : at.includes(task.name),
+  );
+  return named && state.changedSinceInterrupt();
 }

@@ -16,6 +16,7 @@ import { systemClock } from './clock.ts';
 import type { Command } from './control.ts';
 import { drawGraph, toMermaid, type DrawnGraph } from './draw.ts';
 import type { RunResult } from './loop.ts';
+import { hasPregelMark, PREGEL } from './mark.ts';
 import { commandWrites, inputWrites, runOptions, schemaOf } from './pregel-input.ts';
 import type { CallOptions, GraphSchemas, PregelOptions, StreamOptions } from './pregel-options.ts';
 import type { GraphSpec } from './run-options.ts';
@@ -31,9 +32,6 @@ import { StreamQueue } from './stream-queue.ts';
 import { CheckpointerMissingError } from './task-context.ts';
 import { buildTopology, GraphInvalidError } from './topology.ts';
 import { updateState } from './update-state.ts';
-
-/** Marks applications across copies of this package: `isPregel`. */
-const PREGEL = Symbol.for('millrace.pregel');
 
 export class Pregel<Input = unknown, Output = unknown> implements StateReader {
   readonly name: string;
@@ -270,6 +268,5 @@ export class Pregel<Input = unknown, Output = unknown> implements StateReader {
   }
 }
 
-/** True for a Pregel application, also one made by another copy of this package. */
-export const isPregel = (value: unknown): value is Pregel =>
-  typeof value === 'object' && value !== null && PREGEL in value;
+/** True for a Pregel application. */
+export const isPregel = (value: unknown): value is Pregel => hasPregelMark(value);

@@ -45,7 +45,11 @@ function named(
 }
 
 /** Channels and actors the graph no longer has are ignored; new ones start empty. */
-export function fromCheckpoint(topology: Topology, checkpoint: Checkpoint): GraphState {
+export function fromCheckpoint(
+  topology: Topology,
+  checkpoint: Checkpoint,
+  salt: number,
+): GraphState {
   const { channel_values, channel_versions, versions_seen } = checkpoint;
   const version = (versions: Record<string, number | string> | undefined, name: string): number =>
     Number(versions?.[name] ?? 0);
@@ -62,6 +66,7 @@ export function fromCheckpoint(topology: Topology, checkpoint: Checkpoint): Grap
       ),
     ),
     topology.channelNames.map((name) => version(versions_seen[INTERRUPT], name)),
+    salt,
   );
 }
 

@@ -43,7 +43,7 @@ export function openCheckpoint(
   tuple: CheckpointTuple,
   ns: string,
 ): { state: GraphState; tasks: Task[]; pending: readonly CheckpointPendingWrite[] } {
-  const state = fromCheckpoint(spec.topology, tuple.checkpoint);
+  const state = fromCheckpoint(spec.topology, tuple.checkpoint, Math.random() / 2);
   const pending = tuple.pendingWrites ?? [];
   for (const [, channel, value] of pending) {
     if (channel === COMMAND) state.update([], (value as { writes: PendingWrite[] }).writes);

@@ -47,7 +47,7 @@ export async function updateState(
 ): Promise<CheckpointConfig> {
   const tuple = await target.checkpointer.getTuple(target.config);
   const opened = tuple && openCheckpoint(spec, tuple, target.ns);
-  const state = opened?.state ?? GraphState.empty(spec.topology);
+  const state = opened?.state ?? GraphState.empty(spec.topology, Math.random() / 2);
   const before = [...state.versions];
   const step = tuple?.metadata?.step ?? -2;
   const empty = values === null || values === undefined;
