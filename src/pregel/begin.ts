@@ -134,6 +134,8 @@ async function begin(host: RunHost, loop: Loop, loaded: Loaded | undefined): Pro
   if (command !== undefined) {
     if (answer !== undefined) throw new EmptyInputError('there is nothing to resume');
     state.update([], writes);
+    // Not only what the command woke: what was pending is still to run.
+    state.updated = undefined;
     state.noteInterrupt();
     await loop.checkpoint('input');
     loop.showCurrent();

@@ -91,10 +91,10 @@ export class StateGraph<
     route: RouteFunction<StateOf<S>, z.output<C>, Route<Nodes>>,
   ): this;
   /** The same with names for the choices. */
-  addConditionalEdges<Choice extends string>(
+  addConditionalEdges<Targets extends Readonly<Record<string, Nodes | typeof END>>>(
     from: Nodes | typeof START,
-    route: RouteFunction<StateOf<S>, z.output<C>, Choice | readonly Choice[]>,
-    targets: Readonly<Record<Choice, Nodes | typeof END>>,
+    route: RouteFunction<StateOf<S>, z.output<C>, keyof Targets | readonly (keyof Targets)[]>,
+    targets: Targets,
   ): this;
   addConditionalEdges(
     from: Nodes | typeof START,
