@@ -21,6 +21,7 @@ import { Emitter } from './emitter.ts';
 import { Loop, stopsAt, type RunResult } from './loop.ts';
 import { Persister } from './persister.ts';
 import { COMMAND, EFFECT, RESUMED } from './reserved.ts';
+import { Recorder } from './recorder.ts';
 import { Resume, type TakenAnswer } from './resume.ts';
 import { RunHost } from './run-host.ts';
 import type { GraphSpec, RunOptions } from './run-options.ts';
@@ -62,10 +63,14 @@ export async function runGraph(spec: GraphSpec, options: RunOptions): Promise<Ru
   const host = new RunHost(spec, options, state, emitter, persister, resume);
   host.step = (loaded?.tuple.metadata?.step ?? -2) + 1;
   host.checkpointId = loaded?.tuple.checkpoint.id;
-  const loop = new Loop(host, loaded?.pending ?? []);
+  const recorder = new Recorder(host);
   const { metadata, parentConfig } = loaded?.tuple ?? {};
-  if (metadata !== undefined) loop.describeLoaded(metadata, parentConfig);
-  return loop.run(() => begin(host, loop, loaded));
+  if (metadata !== undefined) recorder.loaded(metadata, parentConfig);
+  // A fork and new input begin a step of their own: what was kept for the old one is not theirs.
+  const loop = new Loop(host, recorder, () =>
+    loaded?.tuple.checkpoint.id === host.checkpointId ? (loaded?.pending ?? []) : [],
+  );
+  return loop.run(() => begin(host, recorder, loaded));
 }
 
 interface Loaded {
@@ -101,7 +106,7 @@ async function load(options: RunOptions): Promise<Loaded | undefined> {
   return { tuple, pending, timeTravel: true };
 }
 
-async function begin(host: RunHost, loop: Loop, loaded: Loaded | undefined): Promise<void> {
+async function begin(host: RunHost, recorder: Recorder, loaded: Loaded | undefined): Promise<void> {
   const { options, spec, state, persister } = host;
   const { input } = options;
   const command = isCommand(input) ? input : undefined;
@@ -125,7 +130,7 @@ async function begin(host: RunHost, loop: Loop, loaded: Loaded | undefined): Pro
     throw new EmptyInputError('the command has no update, no goto and no answer');
   }
   if (goesOn) {
-    await goOn(host, loop, loaded, { sameRun, answer, writes });
+    await goOn(host, recorder, loaded, { sameRun, answer, writes });
     return;
   }
   if (input === null || input === undefined) {
@@ -137,8 +142,8 @@ async function begin(host: RunHost, loop: Loop, loaded: Loaded | undefined): Pro
     // Not only what the command woke: what was pending is still to run.
     state.updated = undefined;
     state.noteInterrupt();
-    await loop.checkpoint('input');
-    loop.showCurrent();
+    await recorder.checkpoint('input');
+    recorder.showCurrent();
     return;
   }
   const inputWrites = spec.inputWrites(input);
@@ -146,12 +151,12 @@ async function begin(host: RunHost, loop: Loop, loaded: Loaded | undefined): Pro
     throw new EmptyInputError(`the input of "${spec.name}" names none of its input channels`);
   }
   state.update(hasState ? state.plan() : [], inputWrites);
-  await loop.checkpoint('input');
+  await recorder.checkpoint('input');
 }
 
 async function goOn(
   host: RunHost,
-  loop: Loop,
+  recorder: Recorder,
   loaded: Loaded,
   start: { sameRun: boolean; answer: unknown; writes: PendingWrite[] },
 ): Promise<void> {
@@ -188,12 +193,12 @@ async function goOn(
   // Going on is the answer to a breakpoint. The attempt that died at one has not been answered.
   if (!sameRun) state.noteInterrupt();
   else if (used) await stopAfterLast(host, tuple);
-  if (loaded.timeTravel && answer === undefined) await loop.checkpoint('fork');
+  if (loaded.timeTravel && answer === undefined) await recorder.checkpoint('fork');
   const idle = options.idleIsError && !sameRun && state.plan().length === 0;
   if (idle) {
     throw new EmptyInputError(`"${spec.name}" got no input and has nothing left to do`);
   }
-  loop.showCurrent();
+  recorder.showCurrent();
 }
 
 /** The dead attempt stored a step after which the graph stops, and could not say so. */

@@ -16,14 +16,12 @@ import { runAs } from './ambient.ts';
 import { runAttempts } from './attempts.ts';
 import { Context } from './channels/context.ts';
 import { InvalidUpdateError } from './channels/channel.ts';
-import { newCheckpointId } from './checkpoint-id.ts';
-import type { CheckpointConfig, CheckpointMetadata, CheckpointPendingWrite } from './checkpoint.ts';
+import type { CheckpointPendingWrite } from './checkpoint.ts';
 import { Command, GraphInterrupt, ParentCommand, type Interrupt } from './control.ts';
-import { checkpointEvent, taskView } from './events.ts';
-import { ERROR, isResult } from './reserved.ts';
-import { interruptsOf, type RunHost } from './run-host.ts';
+import { isResult } from './reserved.ts';
+import type { RunHost } from './run-host.ts';
 import type { GraphSpec, RunOptions, StopAt } from './run-options.ts';
-import { toCheckpoint } from './snapshot.ts';
+import type { Recorder } from './recorder.ts';
 import { Step } from './step.ts';
 import type { Task } from './task.ts';
 import { TaskContext } from './task-context.ts';
@@ -50,23 +48,18 @@ export class Loop {
   readonly #spec: GraphSpec;
   readonly #options: RunOptions;
   readonly #host: RunHost;
-  /** An output channel lasts one step only: outputs are read after each step. */
-  readonly #readEachStep: boolean;
-  #pending: readonly CheckpointPendingWrite[];
-  #metadata: CheckpointMetadata | undefined;
-  #parentConfig: CheckpointConfig | undefined;
-  #savedVersions: number[];
-  #output: unknown = undefined;
-  #outputKnown = false;
+  readonly #recorder: Recorder;
+  readonly #firstPending: () => readonly CheckpointPendingWrite[];
+  #pending: readonly CheckpointPendingWrite[] = [];
   #step: Step | undefined;
 
-  constructor(host: RunHost, pending: readonly CheckpointPendingWrite[]) {
+  /** @param pending what earlier attempts left for the first step, asked after the beginning */
+  constructor(host: RunHost, recorder: Recorder, pending: () => readonly CheckpointPendingWrite[]) {
     this.#host = host;
+    this.#recorder = recorder;
     this.#spec = host.spec;
     this.#options = host.options;
-    this.#pending = pending;
-    this.#savedVersions = [...host.state.versions];
-    this.#readEachStep = host.emitter.values || this.#spec.transientOutput;
+    this.#firstPending = pending;
     host.stepSignal = () => this.#step!.signal;
   }
 
@@ -93,11 +86,12 @@ export class Loop {
     const nested = this.#options.parent !== undefined;
     try {
       await begin();
+      this.#pending = this.#firstPending();
       await this.#steps();
       // A nested graph's last state is only of use while its task is unfinished.
       if (!nested) persister?.release();
       await persister?.settle();
-      return { output: this.#latest(), interrupts: undefined };
+      return { output: this.#recorder.latest(), interrupts: undefined };
     } catch (error) {
       persister?.release();
       await persister?.settle();
@@ -105,7 +99,7 @@ export class Loop {
       const { interrupts } = error;
       if (interrupts.length === 0) emitter.interrupts([]);
       // Only what this run showed: an output of the run before is no output of this one.
-      const latest = this.#shown ? this.#latest() : undefined;
+      const latest = this.#recorder.shown ? this.#recorder.latest() : undefined;
       const output =
         typeof latest === 'object' && latest !== null && !Array.isArray(latest)
           ? { ...latest, __interrupt__: interrupts }
@@ -125,7 +119,7 @@ export class Loop {
       if (options.signal?.aborted === true) throw options.signal.reason;
       const tasks = state.plan();
       if (this.#pending.length > 0) this.#match(tasks);
-      if (emitter.checkpoints) this.#emitCheckpoint(tasks);
+      if (emitter.checkpoints) this.#recorder.showCheckpoint(tasks, this.#pending);
       if (tasks.length === 0) return;
       if (taken >= options.stepsMax) {
         throw new GraphRecursionError(
@@ -133,7 +127,7 @@ export class Loop {
         );
       }
       if (stops && stopsAt(before, tasks, state)) throw new GraphInterrupt([]);
-      if (emitter.tasks) this.#emitTasks(tasks);
+      if (emitter.tasks) this.#recorder.showTasks(tasks);
 
       const step = new Step(tasks, {
         clock: options.clock,
@@ -152,13 +146,15 @@ export class Loop {
       this.#check(step, tasks);
 
       state.update(tasks);
-      this.#afterUpdate();
-      const storing = this.#checkpoint('loop');
+      this.#recorder.noteOutput();
+      this.#pending = [];
+      this.#unfinished = false;
+      const storing = this.#recorder.checkpoint('loop');
       if (storing !== undefined) {
         await storing;
         synchronous = 0;
       }
-      this.#emitValues();
+      this.#recorder.showOutput();
       if (taken === 0 && options.parent === undefined) host.resume.close();
       if (stops && stopsAt(after, tasks, state)) throw new GraphInterrupt([]);
       const room = emitter.room();
@@ -272,8 +268,8 @@ export class Loop {
     const done = tasks.filter((task) => task.status === 'done');
     if (done.length === 0) return;
     this.#host.state.update(done);
-    this.#afterUpdate();
-    this.#emitValues();
+    this.#recorder.noteOutput();
+    this.#recorder.showOutput();
   }
 
   // Resuming.
@@ -292,144 +288,6 @@ export class Loop {
         if (task.plan.actor.hidden !== true) host.emitter.taskUpdates(task, this.#spec.output);
       }
     }
-  }
-
-  // Showing and keeping.
-
-  #afterUpdate(): void {
-    this.#show = false;
-    for (const index of this.#host.state.touched) {
-      if (this.#spec.outputs.has(index)) this.#show = true;
-    }
-    if (!this.#show) return;
-    this.#shown = true;
-    if (this.#readEachStep) {
-      this.#output = this.#host.state.select(this.#spec.output);
-      this.#outputKnown = true;
-    }
-  }
-  #show = false;
-  /** An output channel was written to in this run. */
-  #shown = false;
-
-  #emitValues(): void {
-    if (this.#show && this.#host.emitter.values) this.#host.emitter.emit('values', this.#output);
-  }
-
-  /** Shows the state a run goes on from. */
-  showCurrent(): void {
-    this.#shown = true;
-    if (!this.#readEachStep) return;
-    this.#output = this.#host.state.select(this.#spec.output);
-    this.#outputKnown = true;
-    this.#show = true;
-    this.#emitValues();
-  }
-
-  #latest(): unknown {
-    return this.#readEachStep && this.#outputKnown
-      ? this.#output
-      : this.#host.state.select(this.#spec.output);
-  }
-
-  /** Makes the checkpoint of the state as it is, and begins the next step. */
-  #checkpoint(source: CheckpointMetadata['source']): undefined | Promise<void> {
-    const host = this.#host;
-    const { persister, state, clock } = host;
-    this.#pending = [];
-    this.#unfinished = false;
-    if (persister === undefined) {
-      if (host.emitter.checkpoints) this.#describe(source);
-      host.nextStep(undefined);
-      return undefined;
-    }
-    const previous = host.checkpointId;
-    const id = newCheckpointId(clock, previous);
-    const checkpoint = toCheckpoint(state, id, new Date(clock.now()).toISOString());
-    this.#parentConfig = previous === undefined ? undefined : this.configOf(previous);
-    const metadata = this.#describe(source);
-    const changed: Record<string, number> = {};
-    const { versions, topology } = state;
-    for (let index = 0; index < versions.length; index += 1) {
-      if (versions[index] === this.#savedVersions[index]) continue;
-      changed[topology.channelNames[index]!] = versions[index]!;
-    }
-    this.#savedVersions = versions.slice();
-    host.nextStep(id);
-    return persister.put(checkpoint, metadata, changed);
-  }
-
-  /** Stores the state after the input, a command, or as a fork. */
-  checkpoint(source: CheckpointMetadata['source']): undefined | Promise<void> {
-    return this.#checkpoint(source);
-  }
-
-  #describe(source: CheckpointMetadata['source']): CheckpointMetadata {
-    const { config, runId, parent } = this.#options;
-    this.#metadata = {
-      ...config.metadata,
-      ...(runId === undefined ? {} : { run_id: runId }),
-      source,
-      step: this.#host.step,
-      parents: { ...parent?.parents },
-    };
-    return this.#metadata;
-  }
-
-  configOf(checkpointId: string | undefined): CheckpointConfig {
-    return {
-      configurable: {
-        thread_id: this.#options.threadId,
-        checkpoint_ns: this.#options.ns,
-        ...(checkpointId === undefined ? {} : { checkpoint_id: checkpointId }),
-      },
-    };
-  }
-
-  /** What a resumed run shows of the checkpoint it starts from. */
-  describeLoaded(metadata: CheckpointMetadata, parent: CheckpointConfig | undefined): void {
-    this.#metadata = metadata;
-    this.#parentConfig = parent;
-  }
-
-  #emitTasks(tasks: readonly Task[]): void {
-    const host = this.#host;
-    for (const task of tasks) {
-      if (task.plan.actor.hidden === true || task.status === 'done') continue;
-      host.emitter.taskStart(task, host.taskId(task), host.triggersOf(task), host.step);
-    }
-  }
-
-  #emitCheckpoint(tasks: readonly Task[]): void {
-    const host = this.#host;
-    const pending = this.#pending;
-    const views = tasks.map((task) => {
-      const id = host.taskId(task);
-      const view = taskView(
-        task,
-        id,
-        this.#spec.streamed,
-        task.plan.actor.subgraph === undefined
-          ? undefined
-          : { configurable: { thread_id: host.threadId, checkpoint_ns: host.namespaceOf(task) } },
-      );
-      const error = pending.find(([owner, channel]) => owner === id && channel === ERROR)?.[2];
-      return {
-        ...view,
-        interrupts: interruptsOf(pending, id),
-        ...(error === undefined ? {} : { error }),
-      };
-    });
-    host.emitter.checkpoint(
-      checkpointEvent(
-        this.configOf(host.persister === undefined ? undefined : host.checkpointId),
-        host.state.select(this.#spec.streamed),
-        this.#metadata!,
-        views,
-        this.#parentConfig,
-      ),
-      host.step - 1,
-    );
   }
 }
 

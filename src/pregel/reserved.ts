@@ -29,9 +29,6 @@ export const COMMAND = '__command__';
 /** One record of a side effect: started, done or failed. */
 export const EFFECT = '__effect__';
 
-/** Actors with this tag do not show in streams. */
-export const HIDDEN = 'langsmith:hidden';
-
 const NOTES: ReadonlySet<string> = new Set([
   INTERRUPT,
   RESUME,

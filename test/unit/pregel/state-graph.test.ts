@@ -172,7 +172,9 @@ test('what a node may not return', async () => {
       .invoke({});
   await expect(returning('text')).rejects.toThrow('"a" returned string');
   await expect(returning([1])).rejects.toThrow('a list without a Command');
-  await expect(returning(new Command({ goto: 'nowhere' }))).rejects.toThrow('no node of this graph');
+  await expect(returning(new Command({ goto: 'nowhere' }))).rejects.toThrow(
+    'no node of this graph',
+  );
 });
 
 test('graphs that cannot be compiled', () => {
@@ -181,7 +183,11 @@ test('graphs that cannot be compiled', () => {
   expect(() => graph().addNode('a', () => null)).toThrow('two nodes');
   expect(() => graph().addNode('log', () => null)).toThrow('field of the state');
   expect(() => graph().addNode('x:y', () => null)).toThrow('no possible name');
-  expect(() => graph().addEdge(START, 'b' as never).compile()).toThrow('"b"');
+  expect(() =>
+    graph()
+      .addEdge(START, 'b' as never)
+      .compile(),
+  ).toThrow('"b"');
 });
 
 test('Mermaid, with the subgraph opened', () => {

@@ -44,9 +44,9 @@ test('interrupt needs a checkpointer; state needs a thread', async () => {
     .addEdge(START, 'a')
     .compile();
   await expect(graph.invoke({})).rejects.toBeInstanceOf(CheckpointerMissingError);
-  await expect(
-    graph.invoke({}, { checkpointer: new MemoryCheckpointer() }),
-  ).rejects.toBeInstanceOf(CheckpointerMissingError);
+  await expect(graph.invoke({}, { checkpointer: new MemoryCheckpointer() })).rejects.toBeInstanceOf(
+    CheckpointerMissingError,
+  );
 });
 
 test('questions one after the other, in one node', async () => {
@@ -146,7 +146,9 @@ test('time travel: a fork from every checkpoint, and the old branch is still the
   expect((await graph.getState(history[2]?.config as typeof thread)).values).toEqual({
     log: ['in', 'a'],
   });
-  const sources = (await all(graph.getStateHistory(thread))).map(({ metadata }) => metadata?.source);
+  const sources = (await all(graph.getStateHistory(thread))).map(
+    ({ metadata }) => metadata?.source,
+  );
   expect(sources.filter((source) => source === 'fork')).toHaveLength(4);
 });
 
