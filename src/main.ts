@@ -23,6 +23,13 @@ function command(
     });
 }
 
+command(
+  'dev',
+  'everything in one process, started again when a file changes',
+  async () => (await import('./cli/dev.ts')).devCommand,
+)
+  .option('-H, --host <address>', 'address to listen on (HOST)')
+  .option('-p, --port <port>', 'port to listen on (PORT)');
 command('serve', 'answer the API', async () => (await import('./cli/serve.ts')).serveCommand)
   .option('-H, --host <address>', 'address to listen on (HOST)')
   .option('-p, --port <port>', 'port to listen on (PORT)');

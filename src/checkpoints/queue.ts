@@ -52,14 +52,14 @@ export class CheckpointQueue {
   }
 
   put(checkpoint: CheckpointPut): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#failure !== undefined) return;
     this.#checkpoints.set(keyOf(checkpoint.ns, checkpoint.id), checkpoint);
     for (const blob of checkpoint.blobs) this.#bytes += blob.data.length;
     this.#gather();
   }
 
   putWrite(write: WritePut): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#failure !== undefined) return;
     const key = keyOf(write.ns, write.checkpointId, write.taskId, String(write.idx));
     if (write.idx >= 0 && this.#writes.has(key)) return;
     this.#writes.set(key, write);
@@ -96,7 +96,7 @@ export class CheckpointQueue {
   }
 
   #gather(): void {
-    if (this.#failure !== undefined || this.#writing !== undefined) return;
+    if (this.#writing !== undefined) return;
     this.#timer ??= setTimeout(() => {
       this.#write();
     }, GATHER_MS);

@@ -86,7 +86,13 @@ export interface CheckpointFilter {
   readonly limit?: number | undefined;
 }
 
-const WRITE = `
+/**
+ * Named: prepared once per connection. Planning was more than half of their time (write 0.7 → 0.3 ms, read 0.4 →
+ * 0.12 ms), and every run has at least one of each. PgBouncer needs 1.21 or newer for it in transaction mode.
+ */
+const WRITE = {
+  name: 'checkpoint-write',
+  text: `
 WITH fence AS MATERIALIZED (
   SELECT CASE WHEN $21::boolean THEN set_config('synchronous_commit', 'off', true) END
   FROM threads WHERE thread_id = $1::uuid AND term = $2::bigint FOR SHARE
@@ -110,7 +116,8 @@ WITH fence AS MATERIALIZED (
   ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, run_id) DO UPDATE
     SET channel = EXCLUDED.channel, type = EXCLUDED.type, data = EXCLUDED.data WHERE EXCLUDED.idx < 0
 )
-SELECT count(*)::integer AS held FROM fence`;
+SELECT count(*)::integer AS held FROM fence`,
+};
 
 const READ = `
 SELECT c.thread_id, c.checkpoint_ns AS ns, c.checkpoint_id AS id, c.parent_id, c.run_id, c.head, c.metadata,
@@ -123,6 +130,14 @@ SELECT c.thread_id, c.checkpoint_ns AS ns, c.checkpoint_id AS id, c.parent_id, c
          WHERE thread_id = c.thread_id AND checkpoint_ns = c.checkpoint_ns AND checkpoint_id = c.checkpoint_id
          ORDER BY task_id, idx, CASE WHEN idx < 0 THEN -position ELSE position END) w) AS writes
 FROM checkpoints c`;
+const READ_LATEST = {
+  name: 'checkpoint-latest',
+  text: `${READ} WHERE c.thread_id = $1 AND c.checkpoint_ns = $2 ORDER BY c.position DESC LIMIT 1`,
+};
+const READ_ONE = {
+  name: 'checkpoint-one',
+  text: `${READ} WHERE c.thread_id = $1 AND c.checkpoint_ns = $2 AND c.checkpoint_id = $3`,
+};
 
 interface Row {
   thread_id: string;
@@ -180,7 +195,7 @@ export class CheckpointStorage {
     relaxed: boolean,
   ): Promise<void> {
     const blobs = checkpoints.flatMap((c) => c.blobs.map((blob) => ({ ns: c.ns, ...blob })));
-    const { rows } = await this.#db.query<{ held: number }>(WRITE, [
+    const values = [
       writer.threadId,
       term,
       writer.runId,
@@ -202,7 +217,8 @@ export class CheckpointStorage {
       writes.map((w) => w.type),
       writes.map((w) => w.data),
       relaxed,
-    ]);
+    ];
+    const { rows } = await this.#db.query<{ held: number }>({ ...WRITE, values });
     if (rows[0]?.held === 1) return;
     if (writer.term === null) throw new ThreadBusyError('Thread is busy');
     throw new TermFencedError(
@@ -217,8 +233,12 @@ export class CheckpointStorage {
 
   /** One checkpoint, or the latest of the namespace when `id` is left out. */
   async read(threadId: string, ns: string, id?: string): Promise<StoredCheckpoint | undefined> {
-    const [checkpoint] = await this.list({ threadId, ns, id, limit: 1 });
-    return checkpoint;
+    const { rows } = await this.#db.query<Row>(
+      id === undefined
+        ? { ...READ_LATEST, values: [threadId, ns] }
+        : { ...READ_ONE, values: [threadId, ns, id] },
+    );
+    return rows[0] === undefined ? undefined : storedOf(rows[0]);
   }
 
   async list(filter: CheckpointFilter): Promise<StoredCheckpoint[]> {
@@ -243,16 +263,18 @@ export class CheckpointStorage {
        ${filter.limit === undefined ? '' : `LIMIT ${param(filter.limit)}`}`,
       values,
     );
-    return rows.map((row) => ({
-      threadId: row.thread_id,
-      ns: row.ns,
-      id: row.id,
-      parentId: row.parent_id,
-      runId: row.run_id,
-      head: row.head,
-      metadata: row.metadata,
-      blobs: row.blobs ?? [],
-      writes: row.writes ?? [],
-    }));
+    return rows.map(storedOf);
   }
 }
+
+const storedOf = (row: Row): StoredCheckpoint => ({
+  threadId: row.thread_id,
+  ns: row.ns,
+  id: row.id,
+  parentId: row.parent_id,
+  runId: row.run_id,
+  head: row.head,
+  metadata: row.metadata,
+  blobs: row.blobs ?? [],
+  writes: row.writes ?? [],
+});

@@ -15,15 +15,17 @@ export class EventInvalidError extends AppError {
   readonly code = 'event_invalid';
 }
 
+/** With its true type: undefined, functions, symbols and what a toJSON makes of itself have no text. */
+const stringify: (data: unknown, replacer: typeof flattenMessage) => string | undefined =
+  JSON.stringify;
+
 /**
  * @returns JSON text; `undefined` becomes `null`
  * @throws {EventInvalidError} naming the key of a BigInt, a cycle, or whatever refuses to be serialised
  */
 export function encodeData(data: unknown): string {
-  // Of these JSON.stringify makes no text at all.
-  if (data === undefined || typeof data === 'function' || typeof data === 'symbol') return 'null';
   try {
-    return JSON.stringify(data, flattenMessage);
+    return stringify(data, flattenMessage) ?? 'null';
   } catch (cause) {
     const { path, reason } = findOffender(data, [], [], cause);
     throw new EventInvalidError(`cannot be serialised as JSON: ${path} ${reason}`, { cause });
@@ -38,6 +40,9 @@ export function toPlain(data: unknown): unknown {
 /** `this` is the holder: `value` went through toJSON already, the holder's has not. */
 function flattenMessage(this: unknown, key: string, value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
+  // Messages mostly come in lists; flat before JSON.stringify meets them, their toJSON is never called (half the time).
+  if (Array.isArray(value) && value.some(isMessage))
+    return value.map((item: unknown) => (isMessage(item) ? flat(item) : item));
   const raw = (this as Record<string, unknown>)[key];
   return isMessage(raw) ? flat(raw) : value;
 }

@@ -5,6 +5,8 @@ import type { CancelAction } from '../runs/run.ts';
 import type { FromLeaseThread, LeaseThreadOptions, ToLeaseThread } from './lease-messages.ts';
 
 const PULSE_MS = 200;
+/** A thread that fails is started again, but not in a tight loop. */
+const RESPAWN_MS = 200;
 /** How long the thread may take to end its connections. */
 const STOP_LIMIT_MS = 2_000;
 
@@ -45,19 +47,20 @@ export function createLeaseKeeper({ onTrouble, ...options }: LeaseKeeperOptions)
   }
 
   function spawn(): void {
-    // From the sources (tests, `millrace dev`) the thread needs the TypeScript loader as well.
-    const source = import.meta.url.endsWith('.ts');
-    thread = new Worker(new URL(`./lease-thread.${source ? 'ts' : 'js'}`, import.meta.url), {
+    const file = import.meta.url.endsWith('.ts') ? 'lease-thread.source.mjs' : 'lease-thread.js';
+    thread = new Worker(new URL(file, import.meta.url), {
       workerData: { ...options, pulse } satisfies LeaseThreadOptions,
-      execArgv: source ? ['--import', 'tsx'] : [],
+      execArgv: [],
     });
     thread.on('message', onMessage);
     thread.on('error', (error) => {
       onTrouble('lease thread', error);
       // Without it every lease would lapse while the runs go on.
-      if (timer === undefined) return;
-      spawn();
-      for (const [runId, { term }] of holders) say({ type: 'hold', runId, term });
+      setTimeout(() => {
+        if (timer === undefined) return;
+        spawn();
+        for (const [runId, { term }] of holders) say({ type: 'hold', runId, term });
+      }, RESPAWN_MS);
     });
   }
 

@@ -9,7 +9,7 @@
 import { Command, Send } from '@langchain/langgraph';
 import { CheckpointQueue } from '../../checkpoints/queue.ts';
 import type { GraphDependencies } from '../adapter.ts';
-import type { Execution, ExecutionResult, RunCommand } from '../port.ts';
+import type { EventSink, Execution, ExecutionResult, RunCommand } from '../port.ts';
 import { toPlain } from '../serialise.ts';
 import { stoppedAtBreakpoint } from './breakpoint.ts';
 import type { CompiledGraph, LangGraphConfig } from './compiled.ts';
@@ -54,7 +54,7 @@ export async function execute(
   const saver = new LangGraphSaver(dependencies.checkpoints, queue, {
     metadata: checkpointMetadata(execution),
     durability: execution.durability === 'sync' ? 'sync' : 'async',
-    hold: () => sink.drained(),
+    hold: () => room(sink, stop.signal),
   });
   const translator = new EventTranslator(sink, {
     modes: execution.streamModes,
@@ -93,7 +93,6 @@ async function stream(
   signal: AbortSignal,
   resumes: boolean,
 ): Promise<void> {
-  const { sink } = execution;
   const options = streamOptions(execution, saver, store, translator, signal, resumes);
   // Going on from a checkpoint of this very run: its input is part of that checkpoint already.
   const input = resumes ? null : await inputOf(saver, execution);
@@ -103,16 +102,28 @@ async function stream(
       if (event.event === 'on_chain_stream' && event.run_id === execution.runId)
         translator.chunk(event.data.chunk);
       else translator.raw(event);
-      const full = sink.drained();
-      if (full !== undefined) await full;
+      await room(execution.sink, signal);
     }
     return;
   }
   for await (const chunk of await graph.stream(input, options)) {
     translator.chunk(chunk);
-    const full = sink.drained();
-    if (full !== undefined) await full;
+    await room(execution.sink, signal);
   }
+}
+
+/** Settles when the sink has room; a stop does not wait for it. */
+function room(sink: EventSink, signal: AbortSignal): Promise<void> | undefined {
+  const drained = sink.drained();
+  if (drained === undefined || signal.aborted) return undefined;
+  return new Promise((resolve) => {
+    const go = (): void => {
+      signal.removeEventListener('abort', go);
+      resolve();
+    };
+    signal.addEventListener('abort', go, { once: true });
+    drained.then(go, go);
+  });
 }
 
 function streamOptions(

@@ -137,8 +137,8 @@ export class LangGraphSaver extends BaseCheckpointSaver {
         ...(parentId === undefined ? {} : { parentConfig: configOf(threadId, ns, parentId) }),
       };
     await this.#settle();
-    const hold = this.#options.hold?.() ?? this.#queue.drained();
-    if (hold !== undefined) await hold;
+    await this.#options.hold?.();
+    await this.#queue.drained();
     return saved;
   }
 

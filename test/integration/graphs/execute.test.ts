@@ -6,6 +6,7 @@ import {
   createSink,
   createThread,
 } from '../../support/graphs.ts';
+import type { Db } from '../../../src/postgres/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
 
 let database: TestDatabase;
@@ -62,4 +63,28 @@ test('a graph stops at an interrupt and goes on with the answer, even when it is
   );
   expect(second.output).toMatchObject({ approved: false, result: 'did not order tea' });
   expect(second.state.next).toEqual([]);
+});
+
+test('a run of one node costs one read and one write', async () => {
+  const sent: string[] = [];
+  const { pool } = database;
+  const counted = {
+    query: (config: { name: string; text: string; values: unknown[] }) => {
+      sent.push(config.name);
+      return pool.query(config);
+    },
+  } as unknown as Db;
+  const dependencies = createDependencies(counted);
+  const graph = await createGraphRegistry(dependencies, {
+    file: 'examples/langgraph/langgraph.json',
+  }).get('agent');
+  const input = { messages: [{ role: 'user', content: 'hi' }] };
+  for (const attempt of ['fresh thread', 'thread with a state']) {
+    const threadId = await createThread(pool);
+    if (attempt !== 'fresh thread')
+      await graph.execute(createExecution(threadId, createSink(), { input }));
+    sent.length = 0;
+    await graph.execute(createExecution(threadId, createSink(), { input }));
+    expect(sent).toEqual(['checkpoint-latest', 'checkpoint-write']);
+  }
 });

@@ -185,3 +185,45 @@ test('a fork that died goes on from its own checkpoint, not from the one it fork
   expect(ran).toEqual(['b', 'c']);
   expect(result.output).toEqual({ log: ['in', 'a', 'b', 'c'] });
 });
+
+test('an attempt killed inside a subgraph goes on inside it', async () => {
+  const ran: string[] = [];
+  const entered = createDeferred();
+  let dead = true;
+  const sub = new StateGraph(State)
+    .addNode('one', () => {
+      ran.push('one');
+      return { log: ['one'] };
+    })
+    .addNode('two', async () => {
+      ran.push('two');
+      entered.resolve();
+      if (dead) await new Promise(() => undefined);
+      return { log: ['two'] };
+    })
+    .addEdge(START, 'one')
+    .addEdge('one', 'two')
+    .compile();
+  const graph = await createGraphRegistry(createDependencies(database.pool), {
+    graphs: {
+      parent: new StateGraph(State)
+        // A node's wrapper keeps the parent's log from being added to itself.
+        .addNode('sub', async (_state, config) => {
+          const { log } = await sub.invoke({ log: [] }, config);
+          return { log };
+        })
+        .addEdge(START, 'sub'),
+    },
+  }).get('parent');
+  const threadId = await createThread(database.pool);
+  const execution = createExecution(threadId, createSink(), {
+    input: { log: ['in'] },
+    durability: 'sync',
+  });
+  void graph.execute(execution);
+  await entered.promise;
+  dead = false;
+  const result = await nextAttempt(graph, execution);
+  expect(ran).toEqual(['one', 'two', 'two']);
+  expect(result.output).toEqual({ log: ['in', 'one', 'two'] });
+});

@@ -156,6 +156,27 @@ test('a graph waits between steps while the sink has no room', async () => {
   expect(second).toBe(true);
 });
 
+test('an abort does not wait for room in the sink', async () => {
+  const graph = await twoSteps(() => 'first');
+  const threadId = await createThread(database.pool);
+  const abort = new AbortController();
+  const asked = createDeferred();
+  const never = new Promise<void>(() => undefined);
+  const sink = {
+    ...createSink(),
+    drained: () => {
+      asked.resolve();
+      return never;
+    },
+  };
+  const ended = expect(
+    graph.execute(createExecution(threadId, sink, { input: { value: 1 }, signal: abort.signal })),
+  ).rejects.toMatchObject({ name: 'AbortError' });
+  await asked.promise;
+  abort.abort();
+  await ended;
+});
+
 test('what a graph throws comes out as it is', async () => {
   class OwnError extends Error {}
   const graph = await twoSteps(() => {

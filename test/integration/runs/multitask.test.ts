@@ -62,7 +62,7 @@ test('enqueue keeps the order of creation, one at a time', async () => {
     next;
     next = await nextRun(app.core.pool, threadId)
   ) {
-    const others = created.map(({ run }) => run.run_id).filter((id) => id !== next?.runId);
+    const others = created.map(({ run }) => run.run_id).filter((id) => id !== next.runId);
     for (const other of others.slice(0, 3))
       expect(await claimRun(app.core.pool, app.core.claimer, other)).toBeUndefined();
     const owner = await claimTerm(app, next.runId);
