@@ -90,11 +90,12 @@ export function openSse(url: string, options: SseClientOptions = {}): SseClient 
   const describe = (): string =>
     `${state.events.length} events, last ${JSON.stringify(state.events.at(-1))}, error ${String(state.error)}`;
   async function wait(condition: () => boolean, timeoutMs: number, what: string): Promise<void> {
-    await waitUntil(() => condition() || state.error !== undefined, { timeoutMs, what }).catch(
-      (cause: unknown) => {
-        throw new Error(`${what}: ${describe()}`, { cause });
-      },
-    );
+    await waitUntil(() => condition() || state.ended || state.error !== undefined, {
+      timeoutMs,
+      what,
+    }).catch((cause: unknown) => {
+      throw new Error(`${what}: ${describe()}`, { cause });
+    });
     if (!condition()) throw new Error(`${what}: ${describe()}`, { cause: state.error });
   }
   return {

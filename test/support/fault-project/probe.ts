@@ -26,7 +26,7 @@ export interface Plan {
   /** Who has done it then emits so many more events of that step at once, before the event loop turns. */
   burst?: number;
   once?: string;
-  /** A file: one line `step execution` for each step that was begun. */
+  /** A file: one line `step execution` for each step that was begun, and `misbehaved execution`. */
   trace?: string;
 }
 
@@ -63,6 +63,8 @@ async function misbehave(plan: Plan, config: LangGraphRunnableConfig): Promise<b
       process.kill(process.pid, 'SIGKILL');
       break;
     case 'block': {
+      // What is under way is answered first: else it times out in the block, and the direct path is tried.
+      await delay(100);
       const until = Date.now() + forMs;
       while (Date.now() < until);
       break;
@@ -93,8 +95,10 @@ async function step(
   const padding = 'x'.repeat(plan.padding ?? 0);
   const emit = (): void =>
     config.writer?.({ n: n++, step: state.step, execution: EXECUTION, padding });
-  if (plan.atStep === state.step && (await misbehave(plan, config)))
+  if (plan.atStep === state.step && (await misbehave(plan, config))) {
+    if (plan.trace !== undefined) appendFileSync(plan.trace, `misbehaved ${EXECUTION}\n`);
     for (let i = 0; i < (plan.burst ?? 0); i++) emit();
+  }
   for (let i = 0; i < plan.events; i++) {
     if (plan.eventMs !== undefined && plan.eventMs > 0) {
       if (plan.then === 'ignore-signal') await delay(plan.eventMs);
