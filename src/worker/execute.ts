@@ -150,8 +150,9 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     return undefined;
   }
 
-  async function executeGraph(owner: LogOwner, writer: LogWriter): Promise<ExecutionResult | null> {
-    if (reason !== undefined) return null;
+  async function executeGraph(owner: LogOwner, writer: LogWriter): Promise<ExecutionResult> {
+    // Stopped before it began: that is no success.
+    abort.signal.throwIfAborted();
     writer.emit('metadata', JSON.stringify({ run_id: claim.runId, attempt: claim.attempt }));
     const graph = await deps.graphs.get(claim.graphId ?? '');
     const { kwargs } = claim;
@@ -181,7 +182,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     });
   }
 
-  async function outcomeOf(execution: Promise<ExecutionResult | null>): Promise<Outcome | Error> {
+  async function outcomeOf(execution: Promise<ExecutionResult>): Promise<Outcome | Error> {
     try {
       return { status: 'success', error: null, result: await execution };
     } catch (error) {

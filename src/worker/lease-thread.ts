@@ -108,3 +108,5 @@ parentPort?.on('message', (message: ToLeaseThread) => {
       void pool.end().finally(() => parentPort?.close());
   }
 });
+
+tell({ type: 'ready' });

@@ -26,7 +26,7 @@ export interface Plan {
   /** Who has done it then emits so many more events of that step at once, before the event loop turns. */
   burst?: number;
   once?: string;
-  /** A file: one line `step execution` for each step that was begun, and `misbehaved execution`. */
+  /** A file: one line `step execution` for each step that was begun, `misbehaved execution`, and `done execution` at that step's end. */
   trace?: string;
 }
 
@@ -91,12 +91,16 @@ async function step(
 ): Promise<typeof State.Update> {
   const { plan } = state;
   let { n } = state;
-  if (plan.trace !== undefined) appendFileSync(plan.trace, `${state.step} ${EXECUTION}\n`);
   const padding = 'x'.repeat(plan.padding ?? 0);
   const emit = (): void =>
     config.writer?.({ n: n++, step: state.step, execution: EXECUTION, padding });
-  if (plan.atStep === state.step && (await misbehave(plan, config))) {
-    if (plan.trace !== undefined) appendFileSync(plan.trace, `misbehaved ${EXECUTION}\n`);
+  const note = (what: string): void => {
+    if (plan.trace !== undefined) appendFileSync(plan.trace, `${what} ${EXECUTION}\n`);
+  };
+  note(`${state.step}`);
+  const misbehaved = plan.atStep === state.step && (await misbehave(plan, config));
+  if (misbehaved) {
+    note('misbehaved');
     for (let i = 0; i < (plan.burst ?? 0); i++) emit();
   }
   for (let i = 0; i < plan.events; i++) {
@@ -111,6 +115,7 @@ async function step(
     }
     emit();
   }
+  if (misbehaved) note('done');
   return { step: state.step + 1, n };
 }
 
