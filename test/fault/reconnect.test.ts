@@ -254,7 +254,6 @@ describe('positions of a finished and of a running run', () => {
       /expected -1, <number> or <number>-<attempt>, found "abc"/,
     ],
     ['a number that is none', 'finished', '1e3', 400, /expected -1/],
-    ['ahead of the tail', 'running', '50000', 410, /ahead of the log/],
     ['of another run: a later attempt', 'running', '0-2', 400, /of another run/],
   ] as const)(
     '[23] %s: refused with its reason, nothing is sent',
@@ -266,6 +265,19 @@ describe('positions of a finished and of a running run', () => {
       expect(response.headers.get('content-type')).not.toContain('event-stream');
     },
   );
+
+  test('[23] ahead of the tail of a running run, whose end Redis may have lost: a rewind to its true end, then what follows', async () => {
+    const client = cluster.join(running.threadId, running.runId, '50000');
+    await client.until(3);
+    const [rewind, ...events] = client.events;
+    expect(rewind?.event).toBe('rewind');
+    const { to } = JSON.parse(rewind?.data ?? '') as { to: string };
+    expect(numberOf(to)).toBeGreaterThanOrEqual(3);
+    expect(events.map(({ id }) => numberOf(id) - numberOf(to))).toEqual(
+      events.map((_, i) => i + 1),
+    );
+    client.cut();
+  });
 
   test.each([
     ['absent', undefined, 0],
