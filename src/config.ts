@@ -105,6 +105,14 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
   });
 }
 
+/**
+ * Puts variables of the project (langgraph.json, `env`) into the environment, where the graphs look for
+ * them. What is set already wins.
+ */
+export function addToEnvironment(variables: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(variables)) process.env[name] ??= value;
+}
+
 function redact(name: string, value: unknown): unknown {
   return name.endsWith('_URL') && typeof value === 'string'
     ? value.replace(/\/\/[^@/]*@/, '//***@')

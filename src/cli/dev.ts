@@ -10,9 +10,8 @@ import type { ChildProcess } from 'node:child_process';
 import { dirname, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { watch } from 'chokidar';
-import { readConfig } from '../config.ts';
 import { createLog } from '../telemetry/log.ts';
-import { ensureDatabase, nextSignal } from './run-services.ts';
+import { ensureDatabase, nextSignal, readProjectConfig } from './run-services.ts';
 
 /** Editors write in several steps: changes this close together are one. */
 const SETTLE_MS = 150;
@@ -20,7 +19,7 @@ const STOP_LIMIT_MS = 15_000;
 const IGNORED = /(^|[/\\])(node_modules|dist|\.git|\.millrace|\.langgraph_api)([/\\]|$)/;
 
 export async function devCommand(options: { host?: string; port?: string }): Promise<number> {
-  const config = readConfig();
+  const config = readProjectConfig();
   const log = createLog({ level: config.LOG_LEVEL, format: 'text', name: 'dev' });
   const signalled = nextSignal();
   const database = await ensureDatabase(config, log);

@@ -1,12 +1,11 @@
 /** `millrace migrate`: brings the schema up to date. Servers and workers do so at start, too. */
-import { readConfig } from '../config.ts';
 import { migrate } from '../postgres/migrate.ts';
 import { createPool } from '../postgres/pool.ts';
 import { createLog } from '../telemetry/log.ts';
-import { ensureDatabase } from './run-services.ts';
+import { ensureDatabase, readProjectConfig } from './run-services.ts';
 
 export async function migrateCommand(): Promise<number> {
-  const config = readConfig();
+  const config = readProjectConfig();
   const log = createLog({ level: config.LOG_LEVEL, format: 'text', name: 'migrate' });
   const database = await ensureDatabase(config, log);
   const pool = createPool(

@@ -6,7 +6,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createCore } from '../app.ts';
 import type { Core } from '../app.ts';
-import { readConfig } from '../config.ts';
+import { addToEnvironment, readConfig } from '../config.ts';
+import { readLangGraphJson } from '../graphs/langgraph-json.ts';
 import type { Config } from '../config.ts';
 import type { Service } from '../lib/service.ts';
 import { startEmbeddedPostgres } from '../postgres/embedded.ts';
@@ -22,8 +23,7 @@ export async function runServices(
   services: (core: Core) => Promise<Service[]> | Service[],
   overrides: Record<string, string> = {},
 ): Promise<number> {
-  // eslint-disable-next-line no-restricted-syntax -- handed to config.ts, which alone looks into it
-  const config = readConfig({ ...process.env, ...overrides });
+  const config = readProjectConfig(overrides);
   const log = createLog({
     level: config.LOG_LEVEL,
     format: config.LOG_FORMAT ?? (process.stdout.isTTY ? 'text' : 'json'),
@@ -60,6 +60,15 @@ export async function runServices(
   }
   log.info(`millrace ${name} stopped`);
   return 0;
+}
+
+/** The configuration of the project in this folder: its langgraph.json may bring variables along. */
+export function readProjectConfig(overrides: Record<string, string> = {}): Config {
+  // eslint-disable-next-line no-restricted-syntax -- handed to config.ts, which alone looks into it
+  const read = (): Config => readConfig({ ...process.env, ...overrides });
+  const { file } = graphOptions(read());
+  if (file !== undefined) addToEnvironment(readLangGraphJson(file).env);
+  return read();
 }
 
 export function nextSignal(): Promise<NodeJS.Signals> {
