@@ -6,11 +6,12 @@ export default {
     // Loaded by name: worker threads, global-setup.mjs, reaper.ts, jest.config.mjs, langgraph.json.
     'src/worker/lease-thread.ts!',
     'src/worker/lease-thread.source.mjs',
-    'scripts/*.{mjs,ts}',
+    'scripts/**/*.{mjs,ts}',
     'test/**/*.test.ts',
     'test/support/shared-servers.ts',
     'test/support/*.mjs',
     'test/support/fault-project/*.ts',
+    'test/e2e/graphs/*.ts',
   ],
   project: ['src/**/*.{ts,mjs}!', 'test/**/*.{ts,mjs}', 'scripts/**/*.{ts,mjs}'],
   // Only its binaries are used, found by path: src/postgres/embedded-binaries.ts.

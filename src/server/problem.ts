@@ -11,27 +11,35 @@ import type { Log } from '../telemetry/log.ts';
 
 /** undefined: not the client's doing, so the text stays in the log. */
 const STATUS: Record<ErrorCode, number | undefined> = {
+  actor_timeout: 500,
   assistant_exists: 409,
   assistant_not_found: 404,
+  checkpointer_missing: 500,
   config_invalid: undefined,
   cursor_invalid: 410,
+  effect_unknown: 500,
   event_invalid: 400,
   graph_invalid: 500,
   graph_not_found: 404,
+  input_empty: 400,
   input_invalid: 400,
   log_fenced: undefined,
   log_unavailable: 503,
   migration_failed: undefined,
+  not_in_actor: 500,
   postgres_unavailable: 503,
   redis_misconfigured: undefined,
   run_cancelled: 409,
   run_not_found: 404,
   run_timeout: 504,
+  step_limit: 500,
+  step_timeout: 500,
   storage_full: 507,
   term_fenced: 409,
   thread_busy: 409,
   thread_exists: 409,
   thread_not_found: 404,
+  update_invalid: 400,
 };
 
 /** A value that fits its schema and is wrong all the same; the message names it and what was expected. */
@@ -41,6 +49,8 @@ export class InputInvalidError extends AppError {
 
 /** Postgres: stack depth limit exceeded, as by JSON of 10,000 levels. */
 const TOO_DEEP = '54001';
+/** Postgres: \u0000 or a lone surrogate, where a schema let it through. */
+const UNSTORABLE = new Set(['22021', '22P05']);
 
 interface Problem {
   status: number;
@@ -58,6 +68,8 @@ function problemOf(error: unknown, bodyBytesMax: number): Problem {
     return { status: 503, text: 'Postgres does not answer, try again later', ours: true };
   if (error instanceof RangeError || sqlState(error) === TOO_DEEP)
     return { status: 400, text: 'The body is nested too deeply', ours: true };
+  if (UNSTORABLE.has(sqlState(error) ?? ''))
+    return { status: 400, text: 'A text contains \\u0000 or a lone surrogate', ours: true };
   return (
     parserProblem(error, bodyBytesMax) ?? { status: 500, text: 'Internal Server Error', ours: true }
   );
@@ -89,7 +101,12 @@ export function problemHandler(log: Log, bodyBytesMax: number): ErrorRequestHand
     }
     const { status, text, ours } = problemOf(error, bodyBytesMax);
     if (ours)
-      log.error('request failed', { method: request.method, path: request.path, status, error });
+      log[status < 500 || status === 503 ? 'warn' : 'error']('request failed', {
+        method: request.method,
+        path: request.path,
+        status,
+        error,
+      });
     if (response.headersSent) {
       response.destroy();
       return;
