@@ -4,10 +4,12 @@
  * server/problem.ts, because the same error also reaches workers and the CLI, which have no status.
  */
 export const ERROR_CODES = [
+  'address_refused',
   'assistant_exists',
   'assistant_not_found',
   'config_invalid',
   'cursor_invalid',
+  'delivery_not_found',
   'event_invalid',
   'graph_invalid',
   'graph_not_found',

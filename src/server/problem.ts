@@ -11,10 +11,12 @@ import type { Log } from '../telemetry/log.ts';
 
 /** undefined: not the client's doing, so the text stays in the log. */
 const STATUS: Record<ErrorCode, number | undefined> = {
+  address_refused: undefined,
   assistant_exists: 409,
   assistant_not_found: 404,
   config_invalid: undefined,
   cursor_invalid: 410,
+  delivery_not_found: 404,
   event_invalid: 400,
   graph_invalid: 500,
   graph_not_found: 404,

@@ -7,6 +7,7 @@ import { runRoutes } from './routes/runs.ts';
 import { stateRoutes } from './routes/states.ts';
 import { systemRoutes } from './routes/system.ts';
 import { threadRoutes } from './routes/threads.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 
 /** Asked in order: those that work hardest first. */
 const NOUNS = [
@@ -16,6 +17,7 @@ const NOUNS = [
   stateRoutes,
   assistantRoutes,
   systemRoutes,
+  webhookRoutes,
 ];
 
 export function routes(context: RouteContext): Router {
