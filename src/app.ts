@@ -14,6 +14,7 @@ import { createGraphRegistry } from './graphs/registry.ts';
 import type { GraphRegistryOptions } from './graphs/registry.ts';
 import type { Service } from './lib/service.ts';
 import { createArchiver } from './maintenance/archiver.ts';
+import { createCronScheduler } from './maintenance/cron-scheduler.ts';
 import { createSweeper } from './maintenance/sweeper.ts';
 import { createWebhookSender } from './maintenance/webhook-sender.ts';
 import { migrate } from './postgres/migrate.ts';
@@ -31,6 +32,7 @@ import { createKeys } from './redis/keys.ts';
 import { refuseEviction } from './redis/policy.ts';
 import { createScripts } from './redis/scripts.ts';
 import type { SubmitDeps } from './runs/submit.ts';
+import { cronRunOf } from './server/cron-run.ts';
 import { ItemStore } from './store/items.ts';
 import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
@@ -162,6 +164,13 @@ export async function createCore(
   });
   const chores: Service[] = [
     webhooks,
+    createCronScheduler({
+      submit,
+      buildRun: cronRunOf,
+      metrics,
+      pollMs: config.SWEEPER_INTERVAL * 1_000,
+      onTrouble,
+    }),
     createSweeper({
       pool,
       keys,

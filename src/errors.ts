@@ -8,6 +8,7 @@ export const ERROR_CODES = [
   'assistant_exists',
   'assistant_not_found',
   'config_invalid',
+  'cron_not_found',
   'cursor_invalid',
   'delivery_not_found',
   'event_invalid',

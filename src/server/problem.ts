@@ -15,6 +15,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   assistant_exists: 409,
   assistant_not_found: 404,
   config_invalid: undefined,
+  cron_not_found: 404,
   cursor_invalid: 410,
   delivery_not_found: 404,
   event_invalid: 400,

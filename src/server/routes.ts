@@ -3,6 +3,7 @@ import { Router } from 'express';
 import type { RouteContext } from './context.ts';
 import { assistantRoutes } from './routes/assistants.ts';
 import { createRunRoutes } from './routes/create-runs.ts';
+import { cronRoutes } from './routes/crons.ts';
 import { runRoutes } from './routes/runs.ts';
 import { stateRoutes } from './routes/states.ts';
 import { systemRoutes } from './routes/system.ts';
@@ -18,6 +19,7 @@ const NOUNS = [
   assistantRoutes,
   systemRoutes,
   webhookRoutes,
+  cronRoutes,
 ];
 
 export function routes(context: RouteContext): Router {
