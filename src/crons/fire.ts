@@ -48,10 +48,8 @@ export async function fireNext(submit: SubmitDeps, buildRun: BuildRun): Promise<
     if (cron === undefined) return undefined;
     const { cron_id: cronId, next_run_date: slot } = cron;
     const { fires, next } = due(scheduleOf(cron), slot, cron.now);
-    await db.query(
-      'UPDATE crons SET next_run_date = $3 WHERE cron_id = $1 AND next_run_date = $2',
-      [cronId, slot, next],
-    );
+    // The row is locked, and was due when it was: nobody else has moved the date.
+    await db.query('UPDATE crons SET next_run_date = $2 WHERE cron_id = $1', [cronId, next]);
     const passed: Fired = { cronId, slot, runId: undefined, error: undefined };
     if (!fires || !(await recordTick(db, cronId, slot))) return passed;
 
