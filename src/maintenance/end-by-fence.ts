@@ -5,7 +5,7 @@
 import type { Pool } from '../postgres/pool.ts';
 import { takeOverRun } from '../runs/claim.ts';
 import type { Claimer } from '../runs/claim.ts';
-import { finishRun, rollBackRun } from '../runs/finish.ts';
+import { finishRun, rollBackRun, webhookOf } from '../runs/finish.ts';
 import type { RunEnding } from '../runs/finish.ts';
 import { publishEnd } from '../runs/publish-end.ts';
 import type { PublishEndDeps } from '../runs/publish-end.ts';
@@ -39,6 +39,7 @@ export async function endByFence(
     threadStatus: 'idle',
     rest: [],
     lastSeq: owner.start - 1,
+    webhook: webhookOf(claim.kwargs),
   };
   let status: string = ending.status;
   let finished = await finishRun(deps.pool, ending);

@@ -95,10 +95,17 @@ export function createServer(deps: ServerDeps): Server {
       if (http.listening) return;
       await ensureSystemAssistants(deps.pool, deps.graphs.ids());
       await listen();
+      deps.webhooks.listening(urlOf(deps.config.HOST, port));
       deps.log.info('listening', { url: `http://${deps.config.HOST}:${port}` });
     },
     stop: () => (stopped ??= close()),
   };
+}
+
+/** How a process of this machine reaches the server; a wildcard is no address to connect to. */
+function urlOf(host: string, port: number): string {
+  const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
 }
 
 function createApp(context: RouteContext): Express {

@@ -21,7 +21,7 @@ import type { RunQueue } from '../queue/port.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Scripts } from '../redis/scripts.ts';
 import type { Claim } from '../runs/claim.ts';
-import { finishRun, handOverRun, rollBackRun } from '../runs/finish.ts';
+import { finishRun, handOverRun, rollBackRun, webhookOf } from '../runs/finish.ts';
 import type { Finished, RunEnding } from '../runs/finish.ts';
 import { FAILURES_MAX } from '../runs/lease.ts';
 import type { CancelAction, TerminalStatus } from '../runs/run.ts';
@@ -262,6 +262,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
             : 'idle',
       rest,
       lastSeq,
+      webhook: webhookOf(claim.kwargs),
     };
     let finished: Finished | undefined =
       action === 'rollback'
@@ -285,6 +286,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
       term: owner.term,
     };
     publishEnd(deps, owner, end, finished.next, { first: unsentFirst, events: unsent });
+    if (ending.webhook !== null) deps.signals.publish('webhook', owner.runId);
   }
 
   /** Tries a terminal write until Postgres takes it; under its term a late success does no harm. */
