@@ -6,6 +6,7 @@
 export const ERROR_CODES = [
   'assistant_exists',
   'assistant_not_found',
+  'command_refused',
   'config_invalid',
   'cursor_invalid',
   'event_invalid',

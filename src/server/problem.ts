@@ -13,6 +13,7 @@ import type { Log } from '../telemetry/log.ts';
 const STATUS: Record<ErrorCode, number | undefined> = {
   assistant_exists: 409,
   assistant_not_found: 404,
+  command_refused: 400,
   config_invalid: undefined,
   cursor_invalid: 410,
   event_invalid: 400,

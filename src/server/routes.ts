@@ -3,6 +3,7 @@ import { Router } from 'express';
 import type { RouteContext } from './context.ts';
 import { assistantRoutes } from './routes/assistants.ts';
 import { createRunRoutes } from './routes/create-runs.ts';
+import { protocolRoutes } from './routes/protocol.ts';
 import { runRoutes } from './routes/runs.ts';
 import { stateRoutes } from './routes/states.ts';
 import { systemRoutes } from './routes/system.ts';
@@ -12,6 +13,7 @@ import { threadRoutes } from './routes/threads.ts';
 const NOUNS = [
   createRunRoutes,
   runRoutes,
+  protocolRoutes,
   threadRoutes,
   stateRoutes,
   assistantRoutes,
