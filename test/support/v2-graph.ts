@@ -32,6 +32,7 @@ const double = tool(({ n }: { n: number }) => String(n * 2), {
 
 const inner = new StateGraph(State)
   .addNode('talk', async (state, config) => {
+    if (state.fail) throw new RangeError('told to fail');
     const model = new FakeListChatModel({ responses: [REPLY] });
     const messages: BaseMessage[] =
       state.messages.length === 0 ? [new HumanMessage('hi')] : state.messages;
@@ -43,14 +44,13 @@ const inner = new StateGraph(State)
 
 export const v2Graph = new StateGraph(State)
   .addNode('agent', inner)
-  .addNode('work', async (state, config: LangGraphRunnableConfig) => {
+  .addNode('work', async (_state, config: LangGraphRunnableConfig) => {
     config.writer?.({ plain: 1 });
     config.writer?.({ name: 'progress', payload: { percent: 50 } });
     await double.invoke(
       { type: 'tool_call', id: 'call-1', name: 'double', args: { n: 21 } },
       config,
     );
-    if (state.fail) throw new RangeError('told to fail');
     return {};
   })
   .addNode('gate', (state) => (state.ask ? { approved: interrupt({ question: 'go on?' }) } : {}))

@@ -40,7 +40,8 @@ export async function answerCommand(
   more: Readonly<Record<string, Handler>> = {},
 ): Promise<Answer> {
   const { id, method, params } = command;
-  const handler = Object.hasOwn(more, method) ? more[method] : handlersOf(context)[method];
+  const handlers = { ...handlersOf(context), ...more };
+  const handler = Object.hasOwn(handlers, method) ? handlers[method] : undefined;
   if (handler === undefined)
     return errorAnswer(id, 'unknown_command', `Unknown protocol command: ${method}`);
   try {

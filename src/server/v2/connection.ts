@@ -14,14 +14,13 @@ import type { LogBatch } from '../../events/event.ts';
 import { openReader } from '../../events/reader.ts';
 import type { Reader } from '../../events/reader.ts';
 import { newId } from '../../ids.ts';
-import { parseProtocolType } from '../../protocol/event.ts';
 import type { RouteContext } from '../context.ts';
 import { BUFFER_BYTES_MAX } from '../sse.ts';
 import { CommandRefusedError, errorAnswer } from './answer.ts';
 import type { Answer } from './answer.ts';
 import { answerCommand } from './commands.ts';
 import type { Handler } from './commands.ts';
-import { envelope, rewindEnvelope } from './frames.ts';
+import { envelopeOf, protocolTypeOf, rewindEnvelope } from './envelope.ts';
 import { countEvents } from './history.ts';
 import { CommandBody, SubscribeParams, UnsubscribeParams } from './schemas.ts';
 import { createSubscriptions } from './subscriptions.ts';
@@ -245,8 +244,11 @@ export function openConnection(
       const event = batch.events[i];
       if (event === undefined) break;
       const seq = batch.first + i;
-      const type = parseProtocolType(event.type);
-      if (subscriptions.pass(seq, batch.term, type)) send(envelope(event, seq, `${seq}${suffix}`));
+      const type = protocolTypeOf(event);
+      if (subscriptions.pass(seq, batch.term, type) && type !== undefined) {
+        const text = envelopeOf(event, type, seq, `${seq}${suffix}`);
+        if (text !== undefined) send(text);
+      }
       if (socket.writableLength > BUFFER_BYTES_MAX)
         return drained().then(() => put(batch, i + 1, suffix, isOld));
     }

@@ -1,13 +1,12 @@
 /**
- * Events of a whole thread as bytes: protocol v2's envelopes, and, for GET /threads/:id/stream, the events as the
- * runs' own streams show them. A stored event is an envelope without what the log knows; it is completed, not
- * parsed. One log event is one envelope or none, so an envelope's seq is its place in the log.
+ * Events of a whole thread as SSE bytes. A batch is encoded once for all clients that see it the same way.
  */
 import type { LogBatch, LogEvent } from '../../events/event.ts';
-import { methodOf, parseProtocolType } from '../../protocol/event.ts';
+import { methodOf } from '../../protocol/event.ts';
 import { matches } from '../../protocol/filter.ts';
 import type { Filter } from '../../protocol/filter.ts';
 import { frameText } from '../frames.ts';
+import { envelopeOf, protocolTypeOf, rewindEnvelope } from './envelope.ts';
 
 /** A batch becomes several buffers at this size, so that a slow client holds parts of it only. */
 const FRAME_BYTES = 256 * 1024;
@@ -59,30 +58,11 @@ export function protocolView(filter: Filter): ThreadView {
   return {
     key: JSON.stringify(['v2', filter]),
     frame(event, seq, id) {
-      const type = parseProtocolType(event.type);
+      const type = protocolTypeOf(event);
       if (type === undefined || !matches(filter, type)) return undefined;
-      return frameText(methodOf(type.channel), envelope(event, seq, id), id);
+      const text = envelopeOf(event, type, seq, id);
+      return text === undefined ? undefined : frameText(methodOf(type.channel), text, id);
     },
     rewind: (id) => frameText('lifecycle', rewindEnvelope(id), id),
   };
 }
-
-/** @param event whose type `parseProtocolType` knows */
-export const envelope = ({ data }: LogEvent, seq: number, id: string): string =>
-  `{"type":"event","event_id":"${id}","seq":${seq},${data.slice(1)}`;
-
-/**
- * Events after `to` that the client has were lost with the worker and the Redis that held them, and the
- * run was taken up again from before them. Clients that do not know `rewind` see what is true, too: the run
- * is running. It is no event of the log, so it has no id of its own.
- */
-export const rewindEnvelope = (to: string): string =>
-  JSON.stringify({
-    type: 'event',
-    method: 'lifecycle',
-    params: {
-      namespace: [],
-      timestamp: Date.now(),
-      data: { event: 'running', rewind: { to } },
-    },
-  });
