@@ -9,6 +9,7 @@ export const ERROR_CODES = [
   'assistant_exists',
   'assistant_not_found',
   'checkpointer_missing',
+  'command_refused',
   'config_invalid',
   'cron_not_found',
   'cursor_invalid',

@@ -16,6 +16,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   assistant_exists: 409,
   assistant_not_found: 404,
   checkpointer_missing: 500,
+  command_refused: 400,
   config_invalid: undefined,
   cron_not_found: 404,
   cursor_invalid: 410,

@@ -4,6 +4,7 @@ import type { RouteContext } from './context.ts';
 import { assistantRoutes } from './routes/assistants.ts';
 import { createRunRoutes } from './routes/create-runs.ts';
 import { cronRoutes } from './routes/crons.ts';
+import { protocolRoutes } from './routes/protocol.ts';
 import { runRoutes } from './routes/runs.ts';
 import { stateRoutes } from './routes/states.ts';
 import { systemRoutes } from './routes/system.ts';
@@ -14,6 +15,7 @@ import { webhookRoutes } from './routes/webhooks.ts';
 const NOUNS = [
   createRunRoutes,
   runRoutes,
+  protocolRoutes,
   threadRoutes,
   stateRoutes,
   assistantRoutes,

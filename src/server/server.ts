@@ -16,6 +16,8 @@ import { createOpenResponses } from './open-responses.ts';
 import { createPostgresGuard } from './postgres-guard.ts';
 import { notFound, problemHandler, sendText } from './problem.ts';
 import { routes } from './routes.ts';
+import { createIdSuffixes } from './v2/event-ids.ts';
+import { acceptSockets } from './v2/sockets.ts';
 
 /** Requests in hand may take this long once the server stops. */
 const STOP_GRACE_MS = 5_000;
@@ -39,6 +41,7 @@ export function createServer(deps: ServerDeps): Server {
     open,
     guard: createPostgresGuard(deps.pool),
     attempts: createTermAttempts(deps.pool),
+    suffixes: createIdSuffixes(deps.pool),
   };
   const http = createHttpServer(
     {
@@ -49,6 +52,7 @@ export function createServer(deps: ServerDeps): Server {
     },
     createApp(context),
   );
+  acceptSockets(context, http);
   let port = 0;
   let stopped: Promise<void> | undefined;
 
