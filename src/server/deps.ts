@@ -4,6 +4,7 @@ import type { RunEnds } from '../events/ends.ts';
 import type { GraphRegistry } from '../graphs/port.ts';
 import type { Pool } from '../postgres/pool.ts';
 import type { SubmitDeps } from '../runs/submit.ts';
+import type { ItemStore } from '../store/items.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
@@ -21,6 +22,7 @@ export interface ServerDeps {
   readonly metrics: Pick<Metrics, 'sseClients'>;
   readonly pool: Pool;
   readonly graphs: GraphRegistry;
+  readonly store: ItemStore;
   readonly submit: SubmitDeps;
   readonly ends: RunEnds;
   readonly reader: ReaderDeps;

@@ -5,6 +5,7 @@ import { assistantRoutes } from './routes/assistants.ts';
 import { createRunRoutes } from './routes/create-runs.ts';
 import { runRoutes } from './routes/runs.ts';
 import { stateRoutes } from './routes/states.ts';
+import { storeRoutes } from './routes/store.ts';
 import { systemRoutes } from './routes/system.ts';
 import { threadRoutes } from './routes/threads.ts';
 
@@ -15,6 +16,7 @@ const NOUNS = [
   threadRoutes,
   stateRoutes,
   assistantRoutes,
+  storeRoutes,
   systemRoutes,
 ];
 
