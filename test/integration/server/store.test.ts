@@ -74,7 +74,7 @@ test('every overwrite is later than the one before', async () => {
 
 test('filters compare, and an unknown operator is refused', async () => {
   for (const n of [1, 2, 3]) await client.store.putItem(['f'], String(n), { n });
-  const found = async (filter: object): Promise<string[]> =>
+  const found = async (filter: Record<string, unknown>): Promise<string[]> =>
     (await client.store.searchItems(['f'], { filter })).items.map(({ key }) => key).sort();
   expect(await found({ n: 2 })).toEqual(['2']);
   expect(await found({ n: { $ne: 2 } })).toEqual(['1', '3']);
