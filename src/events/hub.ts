@@ -5,6 +5,7 @@
  * Whatever hint is lost, a look at the heads of all threads with readers makes up for it, one statement
  * and one pipeline for all of them.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Service } from '../lib/service.ts';
 import type { Db } from '../postgres/pool.ts';
@@ -14,6 +15,7 @@ import { decodeLiveMessage } from './event.ts';
 import type { LiveBatch } from './event.ts';
 import type { RunEnds } from './ends.ts';
 
+const SUBSCRIBE_LIMIT_MS = 1_000;
 /** Longest time that a lost live message can hold up a reader. */
 const LOOK_INTERVAL_MS = 500;
 
@@ -69,6 +71,14 @@ export function createLogHub(deps: LogHubDeps): LogHub {
     for (const threadId of threads.keys()) hint(threadId, undefined);
   }
 
+  /** Settles when subscribed, or when waiting for it would only hold a reader up. */
+  async function subscribe(channel: string): Promise<void> {
+    if (redis === undefined) return;
+    const subscribed = redis.subscriber.subscribe(channel).catch(() => undefined);
+    if (redis.subscriber.status !== 'ready') return;
+    await Promise.race([subscribed, delay(SUBSCRIBE_LIMIT_MS, undefined, { ref: false })]);
+  }
+
   async function look(): Promise<void> {
     if (looking || threads.size === 0) return;
     looking = true;
@@ -113,12 +123,8 @@ export function createLogHub(deps: LogHubDeps): LogHub {
     async attach(threadId, listener) {
       let thread = threads.get(threadId);
       if (thread === undefined) {
-        // Redis down: the looks and, on the direct path, the signals carry on.
-        const ready =
-          redis?.subscriber.status === 'ready'
-            ? redis.subscriber.subscribe(keys.log(threadId).live).catch(() => undefined)
-            : (void redis?.subscriber.subscribe(keys.log(threadId).live).catch(() => undefined),
-              Promise.resolve());
+        // Redis down or hanging: the looks and, on the direct path, the signals carry on.
+        const ready = subscribe(keys.log(threadId).live);
         thread = { listeners: new Set(), ready };
         threads.set(threadId, thread);
       }
@@ -139,8 +145,7 @@ export function createLogHub(deps: LogHubDeps): LogHub {
       if (redis === undefined) return;
       redis.subscriber.on('message', onMessage);
       redis.subscriber.on('ready', onGap);
-      if (redis.subscriber.status === 'ready') await redis.subscriber.subscribe(keys.ends);
-      else void redis.subscriber.subscribe(keys.ends).catch(() => undefined);
+      await subscribe(keys.ends);
     },
     stop() {
       clearInterval(timer);

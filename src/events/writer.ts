@@ -32,8 +32,8 @@ const BACKPRESSURE_RETRY_MS = 20;
 const BACKPRESSURE_DIRECT_MS = 2_000;
 /** Both stores away: how often the writer tries. It gives up never; the run's timeout does. */
 const RETRY_DELAY_MS = { first: 50, max: 1_000 };
-/** On the direct path, how often the writer looks whether Redis is back. */
-const RETURN_INTERVAL_MS = 1_000;
+/** On the direct path, after how long the writer tries Redis again; doubled each time that it fails at once. */
+const RETURN_MS = { first: 500, max: 8_000 };
 
 /** A newer term owns the thread: this worker must stop and write nothing more. */
 export class LogFencedError extends AppError {
@@ -86,6 +86,7 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
   let fenced = false;
   let room: Deferred<void> | undefined;
   let returnAt = 0;
+  let returnMs = RETURN_MS.first;
   let pressedSince: number | undefined;
 
   const last = (): number => head + buffer.length - skip - 1;
@@ -150,11 +151,23 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
     return true;
   }
 
+  /** Back to Redis from the direct path. @returns false when fenced */
+  async function returnTo(redis: LogBackend): Promise<boolean> {
+    try {
+      return await resync(redis);
+    } catch (error) {
+      deps.onTrouble('return to redis', error);
+      goDirect();
+      return true;
+    }
+  }
+
   async function take(reply: AppendReply): Promise<void> {
     if (reply.status !== 'BACKPRESSURE') pressedSince = undefined;
     switch (reply.status) {
       case 'OK':
       case 'DUP':
+        if (mode.name === 'redis') returnMs = RETURN_MS.first;
         sent = Math.max(reply.last, head - 1);
         prune(reply.archived);
         return;
@@ -190,7 +203,8 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
 
   function goDirect(): void {
     mode = deps.direct;
-    returnAt = Date.now() + RETURN_INTERVAL_MS;
+    returnAt = Date.now() + returnMs;
+    returnMs = Math.min(returnMs * 2, RETURN_MS.max);
   }
 
   async function pump(): Promise<void> {
@@ -206,8 +220,7 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
       if (idle) await delay(BACKPRESSURE_RETRY_MS);
       try {
         if (mode.name === 'direct' && deps.redis?.available() === true && Date.now() >= returnAt) {
-          returnAt = Date.now() + RETURN_INTERVAL_MS;
-          if (!(await resync(deps.redis))) break;
+          if (!(await returnTo(deps.redis))) break;
         }
         const events = nextBatch();
         const first = mode.name === 'direct' ? head : sent + 1;

@@ -30,6 +30,8 @@ export function connectCommands(
     new Redis(options.url, {
       connectionName: options.name,
       commandTimeout: COMMAND_TIMEOUT_MS,
+      // A server that hangs must not look ready: the next command would wait as long again.
+      socketTimeout: COMMAND_TIMEOUT_MS,
       connectTimeout: COMMAND_TIMEOUT_MS,
       enableOfflineQueue: false,
       maxRetriesPerRequest: 0,

@@ -1,13 +1,14 @@
 /**
- * A request never hangs on a Postgres that does not answer. A statement may take its time; but when one
- * is slow and a plain `SELECT 1` gets no answer either, all requests that wait are answered with 503.
+ * A request never hangs on a Postgres that does not answer. A statement may take its time, or wait long
+ * for a connection; but when no statement of this process is answered any more and a plain `SELECT 1` is
+ * not either, all requests that wait are answered with 503.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../errors.ts';
 import { createDeferred } from '../lib/deferred.ts';
-import type { Db } from '../postgres/pool.ts';
+import type { Pool } from '../postgres/pool.ts';
 
-/** Slower than this: ask whether Postgres is there. */
+/** Slower than this, and nothing else answered meanwhile: ask whether Postgres is there. */
 const SLOW_MS = 500;
 /** Time for the answer. Together: the longest that a request waits for a Postgres that is gone. */
 const PROBE_MS = 500;
@@ -23,17 +24,22 @@ export interface PostgresGuard {
    * @throws {PostgresUnavailableError}
    */
   watch<T>(work: Promise<T>): Promise<T>;
-  /** @returns whether Postgres answers within PROBE_MS */
+  /** @returns whether Postgres has answered just now, or does within PROBE_MS */
   probe(): Promise<boolean>;
 }
 
-export function createPostgresGuard(db: Db): PostgresGuard {
+export function createPostgresGuard(pool: Pool): PostgresGuard {
+  let answeredAt = 0;
+  pool.on('release', (error: Error | undefined) => {
+    if (error === undefined) answeredAt = Date.now();
+  });
   let probing: Promise<boolean> | undefined;
 
   /** One probe at a time serves all who wait. */
   async function probe(): Promise<boolean> {
+    if (Date.now() - answeredAt < SLOW_MS) return true;
     probing ??= Promise.race([
-      db.query('SELECT 1').then(
+      pool.query('SELECT 1').then(
         () => true,
         () => false,
       ),

@@ -44,6 +44,8 @@ export class InputInvalidError extends AppError {
 
 /** Postgres: stack depth limit exceeded, as by JSON of 10,000 levels. */
 const TOO_DEEP = '54001';
+/** Postgres: \u0000 or a lone surrogate, where a schema let it through. */
+const UNSTORABLE = new Set(['22021', '22P05']);
 
 interface Problem {
   status: number;
@@ -61,6 +63,8 @@ function problemOf(error: unknown, bodyBytesMax: number): Problem {
     return { status: 503, text: 'Postgres does not answer, try again later', ours: true };
   if (error instanceof RangeError || sqlState(error) === TOO_DEEP)
     return { status: 400, text: 'The body is nested too deeply', ours: true };
+  if (UNSTORABLE.has(sqlState(error) ?? ''))
+    return { status: 400, text: 'A text contains \\u0000 or a lone surrogate', ours: true };
   return (
     parserProblem(error, bodyBytesMax) ?? { status: 500, text: 'Internal Server Error', ours: true }
   );
@@ -92,7 +96,12 @@ export function problemHandler(log: Log, bodyBytesMax: number): ErrorRequestHand
     }
     const { status, text, ours } = problemOf(error, bodyBytesMax);
     if (ours)
-      log.error('request failed', { method: request.method, path: request.path, status, error });
+      log[status < 500 ? 'warn' : 'error']('request failed', {
+        method: request.method,
+        path: request.path,
+        status,
+        error,
+      });
     if (response.headersSent) {
       response.destroy();
       return;

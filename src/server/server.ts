@@ -19,6 +19,7 @@ import { routes } from './routes.ts';
 
 /** Requests in hand may take this long once the server stops. */
 const STOP_GRACE_MS = 5_000;
+const STOP_LOOK_MS = 50;
 /** Longer than the idle time of common load balancers, so that they, not we, close idle connections. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 /** TCP keep-alive: finds clients that vanished without a word while nothing is sent. */
@@ -73,11 +74,16 @@ export function createServer(deps: ServerDeps): Server {
       });
     });
     open.breakOffAll();
-    const timer = setTimeout(() => {
+    // A connection becomes idle when its last answer is out.
+    const idle = setInterval(() => {
+      http.closeIdleConnections();
+    }, STOP_LOOK_MS);
+    const limit = setTimeout(() => {
       http.closeAllConnections();
     }, STOP_GRACE_MS);
     await closed;
-    clearTimeout(timer);
+    clearInterval(idle);
+    clearTimeout(limit);
   }
 
   return {

@@ -107,8 +107,12 @@ export async function deleteThread(pool: Pool, threadId: string): Promise<void> 
   });
 }
 
-/** A new thread with the same states. @throws {ThreadNotFoundError} */
-export async function copyThread(pool: Pool, from: string, to: string): Promise<ThreadRow> {
+/** A new thread with the same states. @returns undefined when there is no thread `from` */
+export async function copyThread(
+  pool: Pool,
+  from: string,
+  to: string,
+): Promise<ThreadRow | undefined> {
   return transaction(pool, async (db) => {
     const { rows } = await db.query<ThreadRow>(
       `INSERT INTO threads (thread_id, metadata, config, "values", interrupts)
@@ -118,8 +122,7 @@ export async function copyThread(pool: Pool, from: string, to: string): Promise<
       [from, to],
     );
     const row = rows[0];
-    if (row === undefined) throw threadNotFound(from);
-    await copyThreadCheckpoints(db, from, to);
+    if (row !== undefined) await copyThreadCheckpoints(db, from, to);
     return row;
   });
 }

@@ -94,7 +94,7 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     const all = collect(client.runs.joinStream(threadId, run.run_id, { lastEventId: '-1' }));
     const some: Part[] = [];
     for await (const part of other.runs.joinStream(threadId, run.run_id)) {
-      some.push(part as Part);
+      some.push(part);
       if (some.length === 8) break;
     }
     const seen = some.at(-1)?.id ?? '';
@@ -118,7 +118,8 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     async ({ deaf }) => {
       const threadId = await newThread();
       const run = await client.runs.create(threadId, 'counter', count(4, 5_000, deaf));
-      await waitUntil(async () => (await statusOf(threadId, run.run_id)) === 'running', {
+      // Not only claimed: cancelled before its first checkpoint it would leave nothing to go on from.
+      await waitUntil(async () => (await client.threads.getState(threadId)).next.length > 0, {
         timeoutMs: 10_000,
       });
       const stream = collect(client.runs.joinStream(threadId, run.run_id));
@@ -204,7 +205,7 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
       }),
     );
     expect(parts.at(-1)?.data).toMatchObject({ messages: [{}, { content: 'You said: alone' }] });
-    expect(place).toEqual({ run_id: expect.any(String), thread_id: undefined });
+    expect(place).toMatchObject({ thread_id: undefined });
     const batch = await client.runs.createBatch([
       { assistantId: 'agent', input: said('1'), ifNotExists: 'create' },
       { assistantId: 'agent', input: said('2') },
@@ -225,9 +226,9 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
       metadata: { mark },
       select: ['thread_id', 'metadata'],
     });
-    expect(found).toEqual([
-      { thread_id: thread.thread_id, metadata: expect.objectContaining({ mark, more: 1 }) },
-    ]);
+    expect(found).toHaveLength(1);
+    expect(Object.keys(found[0] ?? {})).toEqual(['thread_id', 'metadata']);
+    expect(found[0]?.metadata).toMatchObject({ mark, more: 1 });
     expect(await other.threads.count({ metadata: { mark } })).toBe(1);
     const copy = await other.threads.copy(thread.thread_id);
     expect(copy.metadata).toMatchObject({ mark, thread_id: copy.thread_id });

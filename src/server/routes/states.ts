@@ -1,7 +1,9 @@
 /** A thread's states: the latest, an earlier one, a subgraph's; their history; changing one by hand. */
 import { Router } from 'express';
 import type { RequestHandler } from 'express';
+import { AppError } from '../../errors.ts';
 import type { Graph, HistoryQuery, StateQuery, ThreadState } from '../../graphs/port.ts';
+import { isTransient, sqlState } from '../../postgres/pool.ts';
 import { ThreadBusyError } from '../../runs/run.ts';
 import { readThread, showState } from '../../threads/thread.ts';
 import type { ThreadRow } from '../../threads/thread.ts';
@@ -76,11 +78,13 @@ export function stateRoutes(context: RouteContext): Router {
     if (graph === undefined) throw new InputInvalidError(`Thread ${threadId} has no graph ID`);
     const query = queryAt(thread, at);
     const checkpoint = await guard.watch(
-      graph.updateState({
-        ...query,
-        values: body.values ?? null,
-        ...(body.as_node == null ? {} : { asNode: body.as_node }),
-      }),
+      graph
+        .updateState({
+          ...query,
+          values: body.values ?? null,
+          ...(body.as_node == null ? {} : { asNode: body.as_node }),
+        })
+        .catch(refused),
     );
     const state = await guard.watch(graph.getState({ ...queryAt(thread, {}), subgraphs: false }));
     await guard.watch(
@@ -129,6 +133,15 @@ export function stateRoutes(context: RouteContext): Router {
   router.get('/threads/:thread_id/history', history);
   router.post('/threads/:thread_id/history', historyOfBody);
   return router;
+}
+
+/** What the graph itself throws says what is wrong with the update, e.g. that there is no such node. */
+function refused(cause: unknown): never {
+  if (cause instanceof AppError || isTransient(cause) || sqlState(cause) !== undefined) throw cause;
+  throw new InputInvalidError(
+    `The graph refuses the update: ${cause instanceof Error ? cause.message : String(cause)}`,
+    { cause },
+  );
 }
 
 /** The thread's configuration rebuilds a graph that is made by a function of it. */

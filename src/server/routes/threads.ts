@@ -15,6 +15,7 @@ import {
 } from '../../threads/thread.ts';
 import type { ThreadRow, ThreadSearch } from '../../threads/thread.ts';
 import type { RouteContext } from '../context.ts';
+import { sendText } from '../problem.ts';
 import { pick, sendEmpty, sendJson, sendPage } from '../respond.ts';
 import { cancelAndWait } from '../run-cancel.ts';
 import {
@@ -62,7 +63,10 @@ export function threadRoutes(context: RouteContext): Router {
 
   const copy: RequestHandler = async (request, response) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
-    sendJson(response, threadView(await guard.watch(copyThread(pool, threadId, newId()))));
+    const row = await guard.watch(copyThread(pool, threadId, newId()));
+    // 409, not 404: what the official server answers.
+    if (row === undefined) sendText(response, 409, 'Thread not found');
+    else sendJson(response, threadView(row));
   };
 
   const search: RequestHandler = async (request, response) => {

@@ -10,10 +10,11 @@ import {
   QueryFlag,
   QueryLimit,
   Searchable,
+  Text,
 } from './common.ts';
 
 export const ThreadPath = z.object({ thread_id: Id });
-export const CheckpointPath = z.object({ thread_id: Id, checkpoint_id: z.string().min(1) });
+export const CheckpointPath = z.object({ thread_id: Id, checkpoint_id: Text.min(1) });
 
 export const ThreadCreate = z.strictObject({
   thread_id: Id.nullish(),
@@ -45,8 +46,8 @@ export const StateQueryString = z.object({ subgraphs: QueryFlag.default(false) }
 
 /** As it comes in a ThreadState. */
 const CheckpointRef = z.looseObject({
-  checkpoint_id: z.string().nullish(),
-  checkpoint_ns: z.string().nullish(),
+  checkpoint_id: Text.nullish(),
+  checkpoint_ns: Text.nullish(),
   checkpoint_map: JsonObject.nullish(),
 });
 
@@ -57,17 +58,17 @@ export const StateAtCheckpoint = z.strictObject({
 
 export const StateUpdateBody = z.strictObject({
   values: z.union([JsonObject, z.array(z.unknown()), z.null()]).optional(),
-  as_node: z.string().nullish(),
+  as_node: Text.nullish(),
   checkpoint: CheckpointRef.nullish(),
-  checkpoint_id: z.string().nullish(),
+  checkpoint_id: Text.nullish(),
 });
 
-export const HistoryQueryString = z.object({ limit: QueryLimit, before: z.string().optional() });
+export const HistoryQueryString = z.object({ limit: QueryLimit, before: Text.optional() });
 
 export const HistoryBody = z.strictObject({
   limit: Limit,
   /** A checkpoint's id, a checkpoint, or a config that names one. */
-  before: z.union([z.string(), JsonObject]).nullish(),
+  before: z.union([Text, JsonObject]).nullish(),
   metadata: Searchable.nullish(),
   checkpoint: CheckpointRef.nullish(),
 });

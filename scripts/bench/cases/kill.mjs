@@ -1,0 +1,112 @@
+/** A worker dies, or is told to stop, in the middle of a run: how long until another one goes on. Default settings. */
+import { createParser } from 'eventsource-parser';
+import http from 'node:http';
+import { nowUs, sinceMs } from '../clock.mjs';
+import { body } from '../streams.mjs';
+
+const HEIR_MS_MAX = 60_000;
+
+/** Follows a run over its attempts: each must count from 0, the ids of all of them on and on. */
+async function follow(url, plan) {
+  const request = http.request(`${url}/runs/stream`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+  });
+  request.end(JSON.stringify(body(plan)));
+  const response = await new Promise((resolve, reject) => {
+    request.once('error', reject).once('response', resolve);
+  });
+  const stream = {
+    runId: response.headers['content-location'].split('/').pop(),
+    attempt: 0,
+    count: 0,
+  };
+  let next = 0;
+  let nextId = 0;
+  let wake = () => undefined;
+  let failure;
+  const parser = createParser({
+    onEvent({ id, event, data }) {
+      const [n] = id.split('-').map(Number);
+      if (event === 'rewind') nextId = n + 1;
+      else if (n !== nextId++) failure ??= new Error(`id ${id} where ${nextId - 1} was expected`);
+      const value = JSON.parse(data);
+      if (event === 'metadata') {
+        stream.attempt = value.attempt;
+        next = 0;
+      } else if (event === 'custom') {
+        if (value.n !== next++)
+          failure ??= new Error(`event ${value.n} where ${next - 1} was expected`);
+        stream.count = next;
+        stream.atUs = nowUs();
+      }
+      wake();
+    },
+  });
+  response.setEncoding('utf8').on('data', (chunk) => parser.feed(chunk));
+  response.on('error', (error) => (failure ??= error));
+  stream.ended = new Promise((resolve) => response.once('close', resolve));
+  void stream.ended.then(() => {
+    if (stream.count !== plan.count) failure ??= new Error(`ended after ${stream.count} events`);
+    wake();
+  });
+  stream.until = async (enough) => {
+    const until = Date.now() + HEIR_MS_MAX;
+    while (!enough(stream)) {
+      if (failure) throw failure;
+      if (Date.now() > until) throw new Error(`attempt ${stream.attempt} hangs`);
+      await Promise.race([
+        new Promise((resolve) => (wake = resolve)),
+        new Promise((resolve) => setTimeout(resolve, 500).unref()),
+      ]);
+    }
+    if (failure) throw failure;
+  };
+  return stream;
+}
+
+/** @returns seconds from the signal to the first event of the next attempt */
+async function strike(bench, signal) {
+  const { stack } = bench;
+  // One event in 5 ms for long enough that the run is not over when it happens.
+  const plan = { count: 400, perSecond: 200 };
+  const victim = stack.worker;
+  const stream = await follow(bench.client.url, plan);
+  await stream.until(({ count }) => count >= 100);
+  const heir = await stack.startWorker('heir', { BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: '0' });
+  const { rows } = await stack.db.query('SELECT worker_id FROM runs WHERE run_id = $1', [
+    stream.runId,
+  ]);
+  if (rows[0].worker_id !== 'worker') throw new Error(`the run is on ${rows[0].worker_id}`);
+  const startUs = nowUs();
+  victim.kill(signal);
+  await stream.until(({ attempt, count }) => attempt === 2 && count > 0);
+  const seconds = sinceMs(startUs) / 1_000;
+  await stream.ended;
+  await stream.until(() => true);
+  await victim.exited;
+  stack.worker = await stack.startWorker('worker', { BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: '0' });
+  await heir.stop();
+  return seconds;
+}
+
+async function run(bench) {
+  const { stack } = bench;
+  await stack.worker.stop();
+  // Told to stop, a worker lets its runs end within the grace; without any it hands them over at once.
+  stack.worker = await stack.startWorker('worker', { BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: '0' });
+  bench.row({
+    id: 'kill/sigterm',
+    title: 'worker told to stop (SIGTERM, no grace) → its run goes on',
+    unit: 's',
+    value: await strike(bench, 'SIGTERM'),
+  });
+  bench.row({
+    id: 'kill/sigkill',
+    title: 'worker killed (SIGKILL) → its run goes on',
+    unit: 's',
+    value: await strike(bench, 'SIGKILL'),
+  });
+}
+
+export const kill = { name: 'kill', paths: ['redis', 'direct'], raw: [], run };

@@ -1,0 +1,64 @@
+/** Rows as text: what was measured, its limit, how far it is, and what it should be. */
+const NUMBER = new Intl.NumberFormat('en');
+
+export function figure(value, unit = '') {
+  if (value === undefined || Number.isNaN(value)) return '—';
+  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
+  const text = NUMBER.format(Number(value.toFixed(digits)));
+  return unit === '' ? text : `${text} ${unit}`;
+}
+
+/** Of the baseline for rates, times the baseline for times. */
+function ratioText({ baseline, ratio }) {
+  if (baseline === undefined) return '';
+  return ratio >= 10 ? `${ratio.toFixed(0)}×` : `${ratio.toFixed(2)}×`;
+}
+
+const VERDICT = { true: 'yes', false: 'NO', undefined: '' };
+const COLUMNS = ['row', 'measured', 'baseline', 'ratio', 'target', 'met'];
+
+export const cellsOf = (row) => [
+  row.title,
+  figure(row.value, row.unit),
+  row.baseline === undefined ? '' : figure(row.baseline.value, row.unit),
+  ratioText(row),
+  row.target ?? '',
+  VERDICT[row.met],
+];
+
+/** @param paint (code, text) → text */
+export function printTable(rows, paint) {
+  const lines = rows.map(cellsOf);
+  const widths = COLUMNS.map((name, i) =>
+    Math.max(name.length, ...lines.map((cells) => cells[i].length)),
+  );
+  const line = (cells) =>
+    cells
+      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])))
+      .join('  ');
+  console.log(paint(1, line(COLUMNS)));
+  rows.forEach((row, i) => {
+    const text = line(lines[i]);
+    console.log(row.met === false ? paint(33, text) : text);
+  });
+}
+
+/** What a baseline is, where CPU went, and the parts of counted rows. */
+export function printNotes(rows, paint) {
+  for (const row of rows) {
+    const notes = [
+      row.baseline && `baseline: ${row.baseline.name}`,
+      row.note,
+      row.cpu && `CPU µs a unit: ${cpuText(row.cpu)}`,
+    ].filter(Boolean);
+    if (notes.length === 0 && row.detail === undefined) continue;
+    console.log(`${paint(2, row.id)}  ${notes.join('; ')}`);
+    for (const [name, n] of row.detail ?? [])
+      console.log(`    ${n.toFixed(2).padStart(7)}  ${name}`);
+  }
+}
+
+export const cpuText = (cpu) =>
+  Object.entries(cpu)
+    .map(([name, us]) => `${name} ${figure(us)}`)
+    .join(', ');

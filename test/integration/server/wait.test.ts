@@ -1,0 +1,110 @@
+import { playRun } from '../../support/play-run.ts';
+import { startTestServer } from '../../support/server.ts';
+import type { Answer, TestServer } from '../../support/server.ts';
+import { waitUntil } from '../../support/wait-until.ts';
+
+describe.each([{ redis: true }, { redis: false }])('waiting, with redis: $redis', ({ redis }) => {
+  let app: TestServer;
+  beforeAll(async () => {
+    app = await startTestServer({ redis, worker: false });
+  });
+  afterAll(() => app.stop());
+
+  /** A waiting request, and its run, which the test plays. */
+  async function wait(): Promise<{ answer: Promise<Answer>; threadId: string; runId: string }> {
+    const created = await app.call('POST', '/threads', {});
+    const { thread_id: threadId } = created.json() as { thread_id: string };
+    const answer = app.call('POST', `/threads/${threadId}/runs/wait`, { assistant_id: 'test' });
+    const runs = await waitUntil(
+      async () => {
+        const listed = (await app.call('GET', `/threads/${threadId}/runs`)).json();
+        return (listed as { run_id: string }[])[0];
+      },
+      { timeoutMs: 5_000 },
+    );
+    return { answer, threadId, runId: runs.run_id };
+  }
+  const state = { values: '{"n":5}', interrupts: '{}' };
+
+  test('answers with the output, else with the values of the thread', async () => {
+    const one = await wait();
+    await (await playRun(app, one.runId)).end({ output: '{"out":[1]}', state });
+    const answer = await one.answer;
+    expect([answer.status, answer.text]).toEqual([200, '{"out":[1]}']);
+    expect(answer.headers.get('content-location')).toBe(
+      `/threads/${one.threadId}/runs/${one.runId}`,
+    );
+    const two = await wait();
+    await (await playRun(app, two.runId)).end({ state });
+    expect((await two.answer).text).toBe('{"n":5}');
+    expect((await app.call('GET', `/threads/${two.threadId}/runs/${two.runId}/join`)).text).toBe(
+      '{"n":5}',
+    );
+  });
+
+  test('is answered at once when the run ends, not at the next look', async () => {
+    const { answer, runId } = await wait();
+    const run = await playRun(app, runId);
+    const endedAt = performance.now();
+    await run.end({ state });
+    await answer;
+    expect(performance.now() - endedAt).toBeLessThan(400);
+  });
+
+  test('a long wait is kept alive by newlines, and its answer is still one JSON document', async () => {
+    const { answer, runId, threadId } = await wait();
+    const run = await playRun(app, runId);
+    const joined = app.call('GET', `/threads/${threadId}/runs/${runId}/join`);
+    // More than the interval of the newlines.
+    const beganAt = Date.now();
+    await waitUntil(() => Date.now() - beganAt > 1_300, { timeoutMs: 3_000 });
+    await run.end({ state });
+    for (const one of [await answer, await joined]) {
+      expect(one.text).toMatch(/^\n+\{"n":5\}$/);
+      expect(one.json()).toEqual({ n: 5 });
+      expect(one.headers.get('content-type')).toBe('application/json');
+    }
+  });
+
+  test('never answers null', async () => {
+    const { answer, runId } = await wait();
+    await (await playRun(app, runId)).end({ output: 'null' });
+    expect((await answer).text).toBe('{}');
+  });
+
+  test('an error of the graph is told as __error__', async () => {
+    const { answer, runId } = await wait();
+    await (
+      await playRun(app, runId)
+    ).end({ status: 'error', threadStatus: 'error', error: { error: 'E', message: 'no luck' } });
+    expect((await answer).json()).toEqual({ __error__: { error: 'E', message: 'no luck' } });
+  });
+
+  test('a run that is cancelled while it is pending ends its waits', async () => {
+    const { answer, runId, threadId } = await wait();
+    const cancelled = await app.call('POST', `/threads/${threadId}/runs/${runId}/cancel?wait=true`);
+    expect([cancelled.status, cancelled.text]).toEqual([204, '']);
+    expect((await answer).text).toBe('{}');
+  });
+
+  test('a run that is rolled back ends its waits with an error', async () => {
+    const { answer, runId, threadId } = await wait();
+    const run = await playRun(app, runId);
+    const cancelled = app.call(
+      'POST',
+      `/threads/${threadId}/runs/${runId}/cancel?wait=1&action=rollback`,
+    );
+    const isAsked = async (): Promise<boolean> => {
+      const { rows } = await app.core.pool.query<{ cancel_action: string }>(
+        'SELECT cancel_action FROM runs WHERE run_id = $1',
+        [runId],
+      );
+      return rows[0]?.cancel_action === 'rollback';
+    };
+    await waitUntil(isAsked, { timeoutMs: 5_000 });
+    await run.rollBack();
+    expect((await cancelled).status).toBe(204);
+    expect((await answer).json()).toMatchObject({ __error__: { error: 'RunNotFoundError' } });
+    expect((await app.call('GET', `/threads/${threadId}/runs/${runId}`)).status).toBe(404);
+  });
+});
