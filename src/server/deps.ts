@@ -19,7 +19,7 @@ export interface ServerConfig {
 export interface ServerDeps {
   readonly config: ServerConfig;
   readonly log: Log;
-  readonly metrics: Pick<Metrics, 'sseClients'>;
+  readonly metrics: Pick<Metrics, 'registry' | 'runsActive' | 'sseClients'>;
   readonly pool: Pool;
   readonly graphs: GraphRegistry;
   readonly store: ItemStore;

@@ -3,6 +3,7 @@ import { Router } from 'express';
 import type { RouteContext } from './context.ts';
 import { assistantRoutes } from './routes/assistants.ts';
 import { createRunRoutes } from './routes/create-runs.ts';
+import { metricsRoutes } from './routes/metrics.ts';
 import { runRoutes } from './routes/runs.ts';
 import { stateRoutes } from './routes/states.ts';
 import { storeRoutes } from './routes/store.ts';
@@ -17,6 +18,7 @@ const NOUNS = [
   stateRoutes,
   assistantRoutes,
   storeRoutes,
+  metricsRoutes,
   systemRoutes,
 ];
 
