@@ -11,6 +11,7 @@ export default {
     'test/support/shared-servers.ts',
     'test/support/*.mjs',
     'test/support/fault-project/*.ts',
+    'test/e2e/graphs/*.ts',
   ],
   project: ['src/**/*.{ts,mjs}!', 'test/**/*.{ts,mjs}', 'scripts/**/*.{ts,mjs}'],
   // Only its binaries are used, found by path: src/postgres/embedded-binaries.ts.

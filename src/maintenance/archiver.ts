@@ -26,6 +26,8 @@ const ROWS_MAX = 8_000;
 /** How long a mark may be in a consumer's hands before another takes it over. */
 const TAKE_OVER_MS = 5_000;
 const BLOCK_MS = 1_000;
+/** What stop() waits for work in hand. */
+const STOP_LIMIT_MS = 2_000;
 const RETRY_MS = 500;
 
 export interface ArchiverDeps {
@@ -192,7 +194,8 @@ export function createArchiver(deps: ArchiverDeps): Service {
       stopping = true;
       // Ends a blocking read; marks in hand are taken over by another archiver.
       deps.blocking.disconnect();
-      await running;
+      // While it reconnects, ioredis leaves commands that wait for it unsettled for ever.
+      await Promise.race([running, delay(STOP_LIMIT_MS, undefined, { ref: false })]);
     },
   };
 }

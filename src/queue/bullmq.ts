@@ -3,6 +3,7 @@
  * for, so that adding it again while it waits is a no-op. Jobs are removed when done, whatever came of
  * them: retries and failures are rows, and a job that stays would block its id.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import { Queue, Worker } from 'bullmq';
 import { z } from 'zod';
 import type { RunConsumer, RunHandler, RunQueue, WakeUp } from './port.ts';
@@ -15,6 +16,7 @@ const LOCK_MS = 30_000;
 /** BullMQ drops a job that stalled more often; the row decides, so never drop. */
 const STALLED_MAX = 1_000;
 const COMMAND_TIMEOUT_MS = 2_000;
+const STOP_LIMIT_MS = 1_000;
 
 const JobData = z.object({ runId: z.uuid() });
 
@@ -66,7 +68,13 @@ export function createBullmqQueue(options: BullmqOptions): RunQueue {
         void add(runs.slice(i, i + ADD_BATCH_MAX));
     },
     depth: () => queue.getWaitingCount().catch(() => undefined),
-    stop: () => queue.close(),
+    // Closing says good-bye to Redis, which fails when Redis is away; and a connection that was just
+    // connecting again is ended by disconnect() without saying so.
+    stop: () =>
+      Promise.race([
+        queue.close().catch(() => queue.disconnect()),
+        delay(STOP_LIMIT_MS, undefined, { ref: false }),
+      ]),
   };
 }
 

@@ -31,18 +31,6 @@ export async function listRuns(
   return rows;
 }
 
-/** The thread of a run named alone. @throws {RunNotFoundError} */
-export async function threadOfRun(db: Db, runId: string): Promise<string> {
-  const { rows } = await db.query<{ thread_id: string }>({
-    name: 'thread-of-run',
-    text: 'SELECT thread_id FROM runs WHERE run_id = $1',
-    values: [runId],
-  });
-  const row = rows[0];
-  if (row === undefined) throw new RunNotFoundError('Run not found');
-  return row.thread_id;
-}
-
 /** Active runs by thread, for bulk cancels. */
 export async function activeRuns(
   db: Db,

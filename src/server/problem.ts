@@ -96,7 +96,7 @@ export function problemHandler(log: Log, bodyBytesMax: number): ErrorRequestHand
     }
     const { status, text, ours } = problemOf(error, bodyBytesMax);
     if (ours)
-      log[status < 500 ? 'warn' : 'error']('request failed', {
+      log[status < 500 || status === 503 ? 'warn' : 'error']('request failed', {
         method: request.method,
         path: request.path,
         status,

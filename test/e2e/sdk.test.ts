@@ -1,9 +1,12 @@
 /** The official JS SDK, unchanged, against server and worker processes: two of each. */
 import { randomUUID } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
 import { Client } from '@langchain/langgraph-sdk';
-import { startDeployment } from '../support/deployment.ts';
-import type { Deployment } from '../support/deployment.ts';
+import { startCluster } from '../support/cluster.ts';
+import type { Cluster } from '../support/cluster.ts';
 import { waitUntil } from '../support/wait-until.ts';
+
+const GRAPHS = fileURLToPath(new URL('./graphs/langgraph.json', import.meta.url));
 
 interface Part {
   id?: string;
@@ -22,17 +25,22 @@ const said = (text: string): { messages: object[] } => ({
 });
 
 describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redis }) => {
-  let deployment: Deployment;
+  let cluster: Cluster;
   let client: Client;
   /** Another server than `client`'s. */
   let other: Client;
   beforeAll(async () => {
-    deployment = await startDeployment({ redis, servers: 2, workers: 2 });
-    const [first, second] = deployment.urls;
+    cluster = await startCluster({
+      ...(redis ? {} : { redis: false }),
+      servers: 2,
+      workers: 2,
+      env: { LANGGRAPH_CONFIG_PATH: GRAPHS },
+    });
+    const [first, second] = cluster.servers.map(({ url }) => url);
     client = new Client({ apiUrl: first ?? '', apiKey: null });
     other = new Client({ apiUrl: second ?? '', apiKey: null });
   }, 60_000);
-  afterAll(() => deployment.stop(), 60_000);
+  afterAll(() => cluster.stop(), 60_000);
 
   const newThread = async (): Promise<string> => (await client.threads.create()).thread_id;
   const statusOf = async (threadId: string, runId: string): Promise<string> =>
