@@ -3,6 +3,7 @@ import { Router } from 'express';
 import type { RouteContext } from './context.ts';
 import { assistantRoutes } from './routes/assistants.ts';
 import { createRunRoutes } from './routes/create-runs.ts';
+import { docsRoutes } from './routes/docs.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { runRoutes } from './routes/runs.ts';
 import { stateRoutes } from './routes/states.ts';
@@ -20,6 +21,7 @@ const NOUNS = [
   storeRoutes,
   metricsRoutes,
   systemRoutes,
+  docsRoutes,
 ];
 
 export function routes(context: RouteContext): Router {

@@ -1,14 +1,12 @@
 /** What Prometheus scrapes: this process's metrics, and the deployment's backlog, looked up at each scrape. */
 import { Router } from 'express';
 import type { RequestHandler } from 'express';
-import { z } from 'zod';
 import { countActiveRuns } from '../../runs/find.ts';
 import type { RouteContext } from '../context.ts';
 import { PostgresUnavailableError } from '../postgres-guard.ts';
 import { sendJson } from '../respond.ts';
+import { MetricsQuery } from '../schemas/system.ts';
 import { queryOf } from './request.ts';
-
-export const MetricsQuery = z.object({ format: z.enum(['prometheus', 'json']).optional() });
 
 export function metricsRoutes(context: RouteContext): Router {
   const { guard, metrics, pool } = context;
