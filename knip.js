@@ -6,7 +6,7 @@ export default {
     // Loaded by name: worker threads, global-setup.mjs, reaper.ts, jest.config.mjs, langgraph.json.
     'src/worker/lease-thread.ts!',
     'src/worker/lease-thread.source.mjs',
-    'scripts/*.{mjs,ts}',
+    'scripts/**/*.{mjs,ts}',
     'test/**/*.test.ts',
     'test/support/shared-servers.ts',
     'test/support/*.mjs',

@@ -4,30 +4,38 @@
  * server/problem.ts, because the same error also reaches workers and the CLI, which have no status.
  */
 export const ERROR_CODES = [
+  'actor_timeout',
   'assistant_exists',
   'assistant_not_found',
+  'checkpointer_missing',
   'config_invalid',
   'cursor_invalid',
+  'effect_unknown',
   'embedding_failed',
   'event_invalid',
   'graph_invalid',
   'graph_not_found',
+  'input_empty',
   'input_invalid',
   'label_invalid',
   'log_fenced',
   'log_unavailable',
   'migration_failed',
+  'not_in_actor',
   'postgres_unavailable',
   'redis_misconfigured',
   'run_cancelled',
   'run_not_found',
   'run_timeout',
   'semantic_search_unavailable',
+  'step_limit',
+  'step_timeout',
   'storage_full',
   'term_fenced',
   'thread_busy',
   'thread_exists',
   'thread_not_found',
+  'update_invalid',
 ] as const;
 export type ErrorCode = (typeof ERROR_CODES)[number];
 

@@ -145,12 +145,12 @@ export async function updateAssistant(
 }
 
 /** Removes the assistant with its versions; what it ran stays with the threads. @throws {AssistantNotFoundError} */
-export async function deleteAssistant(db: Db, named: string): Promise<string> {
-  const { rows } = await db.query<{ assistant_id: string }>(
+export async function deleteAssistant(db: Db, assistantId: string): Promise<void> {
+  const { rows } = await db.query(
     'DELETE FROM assistants WHERE assistant_id = $1 RETURNING assistant_id',
-    [assistantIdOf(named)],
+    [assistantId],
   );
-  return found(rows[0]).assistant_id;
+  found(rows[0]);
 }
 
 export interface AssistantSearch {

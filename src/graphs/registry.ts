@@ -9,12 +9,13 @@ import { GraphInvalidError, GraphNotFoundError } from './adapter.ts';
 import type { GraphAdapter, GraphDependencies } from './adapter.ts';
 import { FactoryGraph } from './factory.ts';
 import { langGraphAdapter } from './langgraph/adapter.ts';
+import { pregelAdapter } from './pregel/adapter.ts';
 import { readLangGraphJson } from './langgraph-json.ts';
 import { loadExport } from './load.ts';
 import type { Graph, GraphRegistry } from './port.ts';
 
 /** Asked in order. */
-const ADAPTERS: readonly GraphAdapter[] = [langGraphAdapter];
+const ADAPTERS: readonly GraphAdapter[] = [pregelAdapter, langGraphAdapter];
 
 export interface GraphRegistryOptions {
   /** Path of langgraph.json. */

@@ -11,30 +11,38 @@ import type { Log } from '../telemetry/log.ts';
 
 /** undefined: not the client's doing, so the text stays in the log. */
 const STATUS: Record<ErrorCode, number | undefined> = {
+  actor_timeout: 500,
   assistant_exists: 409,
   assistant_not_found: 404,
+  checkpointer_missing: 500,
   config_invalid: undefined,
   cursor_invalid: 410,
+  effect_unknown: 500,
   embedding_failed: 502,
   event_invalid: 400,
   graph_invalid: 500,
   graph_not_found: 404,
+  input_empty: 400,
   input_invalid: 400,
   label_invalid: 422,
   log_fenced: undefined,
   log_unavailable: 503,
   migration_failed: undefined,
+  not_in_actor: 500,
   postgres_unavailable: 503,
   redis_misconfigured: undefined,
   run_cancelled: 409,
   run_not_found: 404,
   run_timeout: 504,
   semantic_search_unavailable: 422,
+  step_limit: 500,
+  step_timeout: 500,
   storage_full: 507,
   term_fenced: 409,
   thread_busy: 409,
   thread_exists: 409,
   thread_not_found: 404,
+  update_invalid: 400,
 };
 
 /** A value that fits its schema and is wrong all the same; the message names it and what was expected. */

@@ -10,6 +10,8 @@ import { sendJsonText } from './respond.ts';
 
 /** So often something is written, so that no proxy takes the connection for dead. */
 const KEEP_ALIVE_MS = 1_000;
+/** Given as reason, because the default one is an exception with a stack, made anew for every wait. */
+const NOT_WAITING = new Error('nobody waits any more');
 
 export interface WaitOptions {
   readonly threadId: string;
@@ -32,7 +34,7 @@ export async function answerWithEnd(
   }, KEEP_ALIVE_MS);
   let answered = false;
   const onClose = (): void => {
-    gone.abort();
+    gone.abort(NOT_WAITING);
     if (!answered && options.cancelOnDisconnect && !context.open.stopping)
       cancelLeft(context, options);
   };
@@ -54,7 +56,7 @@ export async function answerWithEnd(
   } finally {
     clearInterval(keepAlive);
     // When the look has answered, nobody listens any more.
-    gone.abort();
+    gone.abort(NOT_WAITING);
   }
 }
 

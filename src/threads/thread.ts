@@ -176,3 +176,12 @@ export async function countThreads(db: Db, search: ThreadSearch): Promise<number
   );
   return rows[0]?.count ?? 0;
 }
+
+/** Threads whose last run was the assistant's, of stateless runs too. */
+export async function threadsOfAssistant(db: Db, assistantId: string): Promise<string[]> {
+  const { rows } = await db.query<{ thread_id: string }>(
+    'SELECT thread_id FROM threads WHERE metadata @> $1',
+    [{ assistant_id: assistantId }],
+  );
+  return rows.map((row) => row.thread_id);
+}

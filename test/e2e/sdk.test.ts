@@ -302,7 +302,14 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
       input: said('x'),
     });
     expect(run).toMatchObject({ kwargs: { config: { configurable: { tone: 'dry' } } } });
-    await client.assistants.delete(mine.assistant_id);
+    const graph = await client.assistants.getGraph('agent');
+    expect(graph.nodes.map(({ id }) => id)).toEqual(['__start__', 'agent', '__end__']);
+    const schemas = await client.assistants.getSchemas(mine.assistant_id);
+    expect(schemas).toMatchObject({ graph_id: 'agent' });
+    expect(await client.assistants.getSubgraphs('agent')).toEqual({});
+    await client.runs.join(run.thread_id, run.run_id);
+    await client.assistants.delete(mine.assistant_id, { deleteThreads: true });
+    await expect(other.threads.get(run.thread_id)).rejects.toThrow('HTTP 404');
     await expect(other.assistants.get(mine.assistant_id)).rejects.toThrow(
       'HTTP 404: Assistant not found',
     );

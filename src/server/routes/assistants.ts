@@ -15,11 +15,13 @@ import {
 import type { AssistantSearch } from '../../assistants/assistant.ts';
 import type { Graph, GraphConfig } from '../../graphs/port.ts';
 import { newId } from '../../ids.ts';
+import { threadsOfAssistant } from '../../threads/thread.ts';
 import type { RouteContext } from '../context.ts';
 import { pick, sendJson, sendPage } from '../respond.ts';
 import {
   AssistantCountBody,
   AssistantCreate,
+  AssistantDeleteQuery,
   AssistantGraphQuery,
   AssistantLatestBody,
   AssistantPatch,
@@ -28,6 +30,7 @@ import {
   AssistantSubgraphsQuery,
   AssistantVersionsBody,
 } from '../schemas/assistant.ts';
+import { removeThread } from '../thread-remove.ts';
 import { bodyOf, pathOf, queryOf } from './request.ts';
 
 export function assistantRoutes(context: RouteContext): Router {
@@ -65,7 +68,13 @@ export function assistantRoutes(context: RouteContext): Router {
   };
 
   const remove: RequestHandler = async (request, response) => {
-    sendJson(response, [await guard.watch(deleteAssistant(pool, named(request)))]);
+    const { delete_threads: deleteThreads } = queryOf(AssistantDeleteQuery, request);
+    const { assistant_id: assistantId } = await guard.watch(readAssistant(pool, named(request)));
+    if (deleteThreads)
+      for (const threadId of await guard.watch(threadsOfAssistant(pool, assistantId)))
+        await removeThread(context, threadId, response);
+    await guard.watch(deleteAssistant(pool, assistantId));
+    sendJson(response, [assistantId]);
   };
 
   const search: RequestHandler = async (request, response) => {

@@ -2,12 +2,10 @@
 import { Router } from 'express';
 import type { RequestHandler } from 'express';
 import { newId } from '../../ids.ts';
-import { activeRunsOf } from '../../runs/find.ts';
 import {
   copyThread,
   countThreads,
   createThread,
-  deleteThread,
   readThread,
   searchThreads,
   ThreadExistsError,
@@ -17,7 +15,6 @@ import type { ThreadRow, ThreadSearch } from '../../threads/thread.ts';
 import type { RouteContext } from '../context.ts';
 import { sendText } from '../problem.ts';
 import { pick, sendEmpty, sendJson, sendPage } from '../respond.ts';
-import { cancelAndWait } from '../run-cancel.ts';
 import {
   ThreadCountBody,
   ThreadCreate,
@@ -25,6 +22,7 @@ import {
   ThreadPath,
   ThreadSearchBody,
 } from '../schemas/thread.ts';
+import { removeThread } from '../thread-remove.ts';
 import { bodyOf, pathOf } from './request.ts';
 
 export function threadRoutes(context: RouteContext): Router {
@@ -52,12 +50,9 @@ export function threadRoutes(context: RouteContext): Router {
     else sendJson(response, threadView(row));
   };
 
-  /** Active runs are stopped first, and waited for: nothing of the thread may come back after the answer. */
   const remove: RequestHandler = async (request, response) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
-    const active = await guard.watch(activeRunsOf(pool, threadId));
-    if (active.length > 0) await cancelAndWait(context, threadId, active, 'rollback', response);
-    await guard.watch(deleteThread(pool, threadId));
+    await removeThread(context, threadId, response);
     sendEmpty(response, 204);
   };
 

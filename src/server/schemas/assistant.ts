@@ -39,6 +39,8 @@ export const AssistantSearchBody = z.strictObject({
 
 export const AssistantCountBody = z.strictObject(Filter);
 
+export const AssistantDeleteQuery = z.object({ delete_threads: QueryFlag.default(false) });
+
 export const AssistantVersionsBody = z.strictObject({
   limit: Limit,
   offset: Offset,
