@@ -8,7 +8,7 @@ let cluster: Cluster;
 let client: Client;
 
 beforeAll(async () => {
-  cluster = await startCluster({ workers: 1, env: { LANGGRAPH_CONFIG_PATH: GRAPHS } });
+  cluster = await startCluster({ env: { LANGGRAPH_CONFIG_PATH: GRAPHS } });
   client = new Client({ apiUrl: cluster.url, apiKey: null });
 }, 60_000);
 afterAll(() => cluster.stop(), 60_000);
