@@ -43,6 +43,15 @@ async function lastInRedis(threadId: string): Promise<number> {
   return Number((await cluster.redis.command('EVAL', script, '1', meta)).slice(1));
 }
 
+/** Last seq of a thread's log in Postgres. */
+async function lastInPostgres(threadId: string): Promise<number> {
+  const { rows } = await cluster.pool.query<{ last: number }>(
+    'SELECT archived_seq AS last FROM threads WHERE thread_id = $1',
+    [threadId],
+  );
+  return rows[0]?.last ?? 0;
+}
+
 /** Redis as it was when SAVE was called. */
 async function backToSnapshot(): Promise<void> {
   await cluster.redis.kill();
@@ -95,6 +104,7 @@ test('[5] when Redis comes back without its last events their worker sends them 
   await backToSnapshot();
   expect(await lastInRedis(threadId)).toBeLessThan(BEFORE_SILENCE);
   await hold.releaseLosing();
+  expect(await lastInPostgres(threadId)).toBeLessThan(BEFORE_SILENCE);
   // Who comes back before they are sent again cannot know whether they ever are.
   const late = cluster.join(threadId, runId, client.lastId());
   const early = { after: undefined, events: [...client.events], ended: false };
@@ -118,6 +128,7 @@ test('[6] FLUSHALL in the middle of a run loses no event, and the queue is rebui
   await client.until(BEFORE_SILENCE);
   await cluster.redis.flushall();
   await hold.releaseLosing();
+  expect(await lastInPostgres(threadId)).toBeLessThan(BEFORE_SILENCE);
   await client.end();
 
   const clients = [[client]];
@@ -153,6 +164,7 @@ test('[5b] a client that saw lost events is told by one rewind, and then gets th
   await backToSnapshot();
   expect(await lastInRedis(threadId)).toBeLessThan(BEFORE_SILENCE);
   await hold.releaseLosing();
+  expect(await lastInPostgres(threadId)).toBeLessThan(BEFORE_SILENCE);
   const late = cluster.join(threadId, runId, early.lastId());
   await cluster.startWorker('w2', workerEnv());
   await steady.end();

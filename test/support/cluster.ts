@@ -216,16 +216,5 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   return cluster;
 }
 
-/** What a client holds after it has followed every announced rewind. */
-export function settled(events: readonly SseEvent[]): SseEvent[] {
-  const held: SseEvent[] = [];
-  for (const event of events)
-    if (event.event === 'rewind') {
-      const { to } = JSON.parse(event.data) as { to: string };
-      held.length = held.findIndex((known) => known.id === to) + 1;
-    } else held.push(event);
-  return held;
-}
-
 /** A temporary path, for the traces and marks of a plan. */
 export const markFile = (folder: string): string => join(folder, randomBytes(6).toString('hex'));
