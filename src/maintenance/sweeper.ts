@@ -5,6 +5,7 @@
 import type { Service } from '../lib/service.ts';
 import { overdueRuns, requeueExpired, unheededCancels } from '../runs/lease.ts';
 import { deleteExpiredThreads } from '../runs/retention.ts';
+import { deleteOldDeliveries } from '../webhooks/deliveries.ts';
 import { endByFence } from './end-by-fence.ts';
 import type { EndByFenceDeps } from './end-by-fence.ts';
 
@@ -42,8 +43,10 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
       await wakeOverdue();
       for (const run of await unheededCancels(deps.pool, deps.cancelDeadlineMs))
         await endByFence(deps, run);
-      if (sweeps++ % RETENTION_SWEEPS === 0)
+      if (sweeps++ % RETENTION_SWEEPS === 0) {
         await deleteExpiredThreads(deps.pool, deps.temporaryThreadTtlMs);
+        await deleteOldDeliveries(deps.pool);
+      }
     } catch (error) {
       spareUntil = Date.now() + deps.leaseMs;
       deps.onTrouble('sweep', error);

@@ -125,3 +125,5 @@ parentPort?.on('message', (message: ToLeaseThread) => {
       void pool.end().finally(() => parentPort?.close());
   }
 });
+
+tell({ type: 'ready' });

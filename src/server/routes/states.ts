@@ -145,7 +145,7 @@ function refused(cause: unknown): never {
 }
 
 /** The thread's configuration rebuilds a graph that is made by a function of it. */
-function queryAt(thread: ThreadRow, at: CheckpointRef): Omit<StateQuery, 'subgraphs'> {
+export function queryAt(thread: ThreadRow, at: CheckpointRef): Omit<StateQuery, 'subgraphs'> {
   const { configurable } = thread.config;
   return {
     threadId: thread.thread_id,
