@@ -5,6 +5,7 @@
 import type { Service } from '../lib/service.ts';
 import { overdueRuns, requeueExpired, unheededCancels } from '../runs/lease.ts';
 import { deleteExpiredThreads } from '../runs/retention.ts';
+import { deleteExpiredKeys } from '../runs/submit-once.ts';
 import { deleteOldDeliveries } from '../webhooks/deliveries.ts';
 import { endByFence } from './end-by-fence.ts';
 import type { EndByFenceDeps } from './end-by-fence.ts';
@@ -46,6 +47,7 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
       if (sweeps++ % RETENTION_SWEEPS === 0) {
         await deleteExpiredThreads(deps.pool, deps.temporaryThreadTtlMs);
         await deleteOldDeliveries(deps.pool);
+        await deleteExpiredKeys(deps.pool);
       }
     } catch (error) {
       spareUntil = Date.now() + deps.leaseMs;
