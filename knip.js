@@ -3,6 +3,7 @@ export default {
   entry: [
     'src/main.ts!',
     'src/index.ts!',
+    'src/create-server.ts!',
     // Loaded by name: worker threads, global-setup.mjs, reaper.ts, jest.config.mjs, langgraph.json.
     'src/worker/lease-thread.ts!',
     'src/worker/lease-thread.source.mjs',
@@ -11,6 +12,7 @@ export default {
     'test/support/shared-servers.ts',
     'test/support/*.mjs',
     'test/support/fault-project/*.ts',
+    'test/support/pregel-project/*.ts',
     'test/e2e/graphs/*.ts',
   ],
   project: ['src/**/*.{ts,mjs}!', 'test/**/*.{ts,mjs}', 'scripts/**/*.{ts,mjs}'],

@@ -29,6 +29,12 @@ export function createMetrics() {
       labelNames: ['reason'] as const,
       registers,
     }),
+    runsActive: new Gauge({
+      name: 'millrace_runs_active',
+      help: 'Runs of the whole deployment that wait for a worker or have one',
+      labelNames: ['status'] as const,
+      registers,
+    }),
     runsRunning: new Gauge({
       name: 'millrace_runs_running',
       help: 'Runs this process executes',
@@ -54,6 +60,18 @@ export function createMetrics() {
     sseClients: new Gauge({
       name: 'millrace_sse_clients',
       help: 'Open event streams',
+      registers,
+    }),
+    cronTicks: new Counter({
+      name: 'millrace_cron_ticks_total',
+      help: 'Dates of crons that came due, by whether a run could be made',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
+    webhooks: new Counter({
+      name: 'millrace_webhook_attempts_total',
+      help: 'Attempts to deliver a webhook, by what became of the delivery',
+      labelNames: ['outcome'] as const,
       registers,
     }),
     troubles: new Counter({

@@ -16,19 +16,21 @@ import { openVisitor } from '../support/visitor.ts';
 import type { Visitor } from '../support/visitor.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
-/** Of the slow line, each way: far longer than the time between two events, or two trims. */
+/** Of the far server's live messages, each way: they come long after a page or a NOTIFY has told of their events. */
+const LIVE_LAG_MS = 150;
+/** Of all that it asks Redis: far longer than the time between two events, or two trims. */
 const LINE_MS = 40;
 
 let cluster: Cluster;
 let line: TcpProxy;
-/** URL of the server with the slow line to Redis. */
-let slowUrl: string;
+/** URL of a server with a slow line to Redis. */
+let farUrl: string;
 beforeAll(async () => {
   cluster = await startCluster({ workers: 2 });
   line = await startTcpProxy({ port: cluster.redis.port });
   const server = await cluster.startServer({ REDIS_URL: `redis://127.0.0.1:${line.port}` });
-  slowUrl = server.url;
-  line.delay(LINE_MS);
+  farUrl = server.url;
+  line.delay(LIVE_LAG_MS, 'millrace-subscriber');
 });
 afterAll(async () => {
   await cluster.stop();
@@ -154,31 +156,36 @@ test('[21] a position that is exactly the last trimmed event is no gap: no rewin
 });
 
 test('[22] a trim between the page from Postgres and the read from Redis loses no event', async () => {
-  const run = await begin({ steps: 6, events: 100, eventMs: 3 });
-  const visitors = Array.from({ length: 15 }, () => openVisitor(run.stream(slowUrl)));
-  // Each comes back as soon as it has something, so that its reader is nearly always between the two.
-  await Promise.all(
-    visitors.map(async (visitor) => {
-      for (;;) {
-        await visitor.now.until((events) => events.length > 0 || visitor.now.ended);
-        if (visitor.now.ended || numberOf(visitor.lastId()) >= run.expected) return;
-        visitor.comeBack();
-      }
-    }),
-  );
-  for (const { now } of visitors) await now.end();
-  expect(await verify(run, visitors)).toEqual([]);
-  expect(visitors.every(({ sessions }) => sessions.length > 3)).toBe(true);
+  line.delay(LINE_MS);
+  try {
+    const run = await begin({ steps: 6, events: 100, eventMs: 3 });
+    const visitors = Array.from({ length: 15 }, () => openVisitor(run.stream(farUrl)));
+    // Each comes back as soon as it has something, so that its reader is nearly always between the two.
+    await Promise.all(
+      visitors.map(async (visitor) => {
+        for (;;) {
+          await visitor.now.until((events) => events.length > 0 || visitor.now.ended);
+          if (visitor.now.ended || numberOf(visitor.lastId()) >= run.expected) return;
+          visitor.comeBack();
+        }
+      }),
+    );
+    for (const { now } of visitors) await now.end();
+    expect(await verify(run, visitors)).toEqual([]);
+    expect(visitors.every(({ sessions }) => sessions.length > 3)).toBe(true);
+  } finally {
+    line.delay(LIVE_LAG_MS, 'millrace-subscriber');
+  }
 });
 
 test('[28] an event appended between SUBSCRIBE and the first read is delivered once', async () => {
   const run = await begin({ steps: 1, events: 600, eventMs: 2 });
   const visitors: Visitor[] = [];
   const first = openVisitor(run.stream());
-  // In a subscription's and a page's time of the slow line some 40 events are appended.
+  // What a page has already, some 70 events, comes once more as live messages.
   for (let from = 1; from <= 400; from += 20) {
     await first.now.until(from);
-    visitors.push(openVisitor(run.stream(slowUrl)));
+    visitors.push(openVisitor(run.stream(farUrl)));
   }
   for (const { now } of visitors) await now.end();
   await first.now.end();
@@ -186,11 +193,11 @@ test('[28] an event appended between SUBSCRIBE and the first read is delivered o
 });
 
 test('[29] the end that overtakes the last events on their way to a reader waits for them', async () => {
-  // The end also comes by NOTIFY, the live events over the slow line.
+  // The end also comes by NOTIFY, at once; the live events lag behind.
   const runs = await Promise.all(
     Array.from({ length: 16 }, () => begin({ steps: 2, events: 40, eventMs: 5 })),
   );
-  const visitors = runs.map((run) => openVisitor(run.stream(slowUrl)));
+  const visitors = runs.map((run) => openVisitor(run.stream(farUrl)));
   for (const { now } of visitors) await now.end();
   for (const [i, run] of runs.entries())
     expect(await verify(run, visitors.slice(i, i + 1))).toEqual([]);
@@ -198,7 +205,7 @@ test('[29] the end that overtakes the last events on their way to a reader waits
 
 test('[25] a client that joins before the run starts waits, and gets its first event', async () => {
   const run = await begin({ steps: 2, events: 10 }, { after_seconds: 1 });
-  const visitors = [openVisitor(run.stream()), openVisitor(run.stream(slowUrl))];
+  const visitors = [openVisitor(run.stream()), openVisitor(run.stream(farUrl))];
   for (const { now } of visitors) await waitUntil(() => now.status === 200, { timeoutMs: 5_000 });
   expect((await cluster.row(run.runId)).status).toBe('pending');
   for (const { now } of visitors) await now.end();
@@ -247,7 +254,6 @@ describe('positions of a finished and of a running run', () => {
       /expected -1, <number> or <number>-<attempt>, found "abc"/,
     ],
     ['a number that is none', 'finished', '1e3', 400, /expected -1/],
-    ['ahead of the tail', 'running', '50000', 410, /ahead of the log/],
     ['of another run: a later attempt', 'running', '0-2', 400, /of another run/],
   ] as const)(
     '[23] %s: refused with its reason, nothing is sent',
@@ -259,6 +265,19 @@ describe('positions of a finished and of a running run', () => {
       expect(response.headers.get('content-type')).not.toContain('event-stream');
     },
   );
+
+  test('[23] ahead of the tail of a running run, whose end Redis may have lost: a rewind to its true end, then what follows', async () => {
+    const client = cluster.join(running.threadId, running.runId, '50000');
+    await client.until(3);
+    const [rewind, ...events] = client.events;
+    expect(rewind?.event).toBe('rewind');
+    const { to } = JSON.parse(rewind?.data ?? '') as { to: string };
+    expect(numberOf(to)).toBeGreaterThanOrEqual(3);
+    expect(events.map(({ id }) => numberOf(id) - numberOf(to))).toEqual(
+      events.map((_, i) => i + 1),
+    );
+    client.cut();
+  });
 
   test.each([
     ['absent', undefined, 0],
