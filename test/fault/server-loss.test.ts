@@ -12,7 +12,10 @@ let cluster: Cluster;
 let workers = 0;
 const folder = createTempFolder('marks');
 beforeAll(async () => {
-  cluster = await startCluster({ workers: 0, env: { N_JOBS_PER_WORKER: '20' } });
+  cluster = await startCluster({
+    workers: 0,
+    env: { N_JOBS_PER_WORKER: '20', WORKER_HEARTBEAT_TTL: '3' },
+  });
 });
 afterAll(async () => {
   await cluster.stop();
