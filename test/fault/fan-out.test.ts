@@ -4,7 +4,7 @@ import { connectCommands, isReachable } from '../../src/redis/connect.ts';
 import type { Redis } from '../../src/redis/connect.ts';
 import { frameText } from '../../src/server/frames.ts';
 import { createRandom } from '../property/log/random.ts';
-import { startCluster } from '../support/cluster.ts';
+import { PATIENT, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
 import type { Plan } from '../support/fault-project/probe.ts';
 import { watchDelivery } from '../support/delivery.ts';
@@ -25,7 +25,7 @@ let line: TcpProxy;
 let farUrl: string;
 let redis: Redis;
 beforeAll(async () => {
-  cluster = await startCluster();
+  cluster = await startCluster({ env: PATIENT });
   line = await startTcpProxy({ port: cluster.redis.port });
   farUrl = (await cluster.startServer({ REDIS_URL: `redis://127.0.0.1:${line.port}` })).url;
   redis = connectCommands({ url: cluster.redis.url, name: 'test' }, () => undefined);

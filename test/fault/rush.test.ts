@@ -1,5 +1,5 @@
 /** Many at once: more runs than slots, and joins at a process that has only just started. */
-import { startCluster } from '../support/cluster.ts';
+import { PATIENT, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
 import { watchDelivery } from '../support/delivery.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
@@ -16,7 +16,7 @@ const STALL_MS_MAX = 1_500;
 let cluster: Cluster;
 let line: TcpProxy;
 beforeAll(async () => {
-  cluster = await startCluster({ env: { N_JOBS_PER_WORKER: String(SLOTS) } });
+  cluster = await startCluster({ env: { ...PATIENT, N_JOBS_PER_WORKER: String(SLOTS) } });
   line = await startTcpProxy({ port: cluster.redis.port });
 });
 afterAll(async () => {
