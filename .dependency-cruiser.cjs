@@ -1,14 +1,15 @@
 /**
  * The dependency direction, once. Each folder lists the folders it may import; everything else is
- * an error. Only src/app.ts, src/main.ts, src/index.ts and src/cli compose, so they are not listed.
+ * an error. Only src/app.ts, src/create-server.ts, src/main.ts, src/index.ts and src/cli compose, so they are not listed.
  */
-const BASE = ['lib/', 'errors[.]ts', 'ids[.]ts'];
+const BASE = ['lib/', 'protocol/', 'errors[.]ts', 'ids[.]ts'];
 const STORES = [...BASE, 'telemetry/', 'postgres/', 'redis/'];
 /** The log, the wake-ups, and the run that is made of both. */
 const RUNS = [...STORES, 'events/', 'queue/', 'runs/'];
 const STATE = ['checkpoints/', 'store/'];
 const MAY_IMPORT = {
-  lib: BASE,
+  lib: ['errors[.]ts', 'ids[.]ts'],
+  protocol: [], // pure: shapes and names of protocol v2
   telemetry: BASE,
   pregel: BASE, // pure: no Redis, no Postgres, no HTTP, no telemetry
   redis: [...BASE, 'telemetry/'],
@@ -24,12 +25,16 @@ const MAY_IMPORT = {
   bus: STORES,
   workflow: [...BASE, 'telemetry/', 'pregel/', 'bus/'],
   compat: STORES,
-  maintenance: RUNS,
+  webhooks: [...BASE, 'postgres/'],
+  crons: RUNS,
+  maintenance: [...RUNS, 'webhooks/', 'crons/'],
   worker: [...RUNS, 'pregel/', 'graphs/', ...STATE, 'bus/', 'workflow/', 'compat/', 'maintenance/'],
   server: [
     ...RUNS,
     'assistants/',
     'threads/',
+    'webhooks/',
+    'crons/',
     'pregel/',
     'graphs/',
     ...STATE,
@@ -47,6 +52,7 @@ const DRIVERS = {
   ioredis: 'redis',
   bullmq: 'queue',
   express: 'server',
+  ws: 'server',
   winston: 'telemetry',
   'prom-client': 'telemetry',
   '@langchain': 'graphs/langgraph',
@@ -60,8 +66,11 @@ module.exports = {
       name: 'config-is-composed',
       comment: 'Folders take what they need as arguments; only the composing files read config.',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/(app|main|index|config)[.]ts$|^src/cli/' },
-      to: { path: '^src/(config|app|main|index)[.]ts$|^src/cli/' },
+      from: {
+        path: '^src/',
+        pathNot: '^src/(app|main|index|create-server|config)[.]ts$|^src/cli/',
+      },
+      to: { path: '^src/(config|app|main|index|create-server)[.]ts$|^src/cli/' },
     },
     {
       name: 'folder-has-a-layer',

@@ -3,6 +3,7 @@ export default {
   entry: [
     'src/main.ts!',
     'src/index.ts!',
+    'src/create-server.ts!',
     // Loaded by name: worker threads, global-setup.mjs, reaper.ts, jest.config.mjs, langgraph.json.
     'src/worker/lease-thread.ts!',
     'src/worker/lease-thread.source.mjs',

@@ -39,6 +39,7 @@ if (!(await prepare(runQuietly))) process.exit(1);
 const { createStack, SLOTS } = await import('./bench/stack.mjs');
 const { CASES } = await import('./bench/cases.mjs');
 const { judge } = await import('./bench/targets.mjs');
+const { cpuSeconds, cpuSecondsOfFamily } = await import('./bench/processes.mjs');
 const { SCHEMA } = await import('./bench/raw/log.mjs');
 const { figure, printNotes, printTable } = await import('./bench/table.mjs');
 
@@ -128,24 +129,23 @@ async function measure(path, wanted, postgres, redis) {
     raw: raw.processes,
     rawDb: raw.db,
     cpuOf: new Map(),
+    rawCpuOf: new Map(),
     /** Does `work`, and notes the CPU time it took, in µs a unit by process, for the row that names `id`. */
-    async cpu(id, units, work) {
-      const before = millrace.cpu();
-      const result = await work();
-      const after = millrace.cpu();
-      if (before.server !== undefined)
-        bench.cpuOf.set(
-          id,
-          Object.fromEntries(
-            Object.keys(before).map((name) => [name, ((after[name] - before[name]) * 1e6) / units]),
-          ),
-        );
-      return result;
-    },
+    cpu: (id, units, work) => accounted(bench.cpuOf, millrace.cpu, id, units, work),
+    /** The same for the baseline: the raw processes and the stores. */
+    cpuRaw: (id, units, work) => accounted(bench.rawCpuOf, raw.cpu, id, units, work),
     row(row) {
       const { text, met } = judge(row.id, path, row.value);
       const ratio = row.baseline === undefined ? undefined : row.value / row.baseline.value;
-      const full = { ...row, path, ratio, target: text, met, cpu: bench.cpuOf.get(row.cpu) };
+      const full = {
+        ...row,
+        path,
+        ratio,
+        target: text,
+        met,
+        cpu: bench.cpuOf.get(row.cpu),
+        rawCpu: bench.rawCpuOf.get(row.cpu),
+      };
       rows.push(full);
       console.log(
         `  ${row.title}: ${figure(row.value, row.unit)}` +
@@ -172,6 +172,22 @@ async function measure(path, wanted, postgres, redis) {
   await millrace.stop();
 }
 
+/** Rounds of one row add up. */
+async function accounted(notes, read, id, units, work) {
+  const before = read();
+  const result = await work();
+  const after = read();
+  if (before.load !== undefined) {
+    const known = notes.get(id) ?? { units: 0, us: {} };
+    const us = Object.keys(before).map((name) => [
+      name,
+      (known.us[name] ?? 0) + (after[name] - before[name]) * 1e6,
+    ]);
+    notes.set(id, { units: known.units + units, us: Object.fromEntries(us) });
+  }
+  return result;
+}
+
 /** The raw processes that the cases ask for, on a database of their own. */
 async function startRaw(path, wanted, postgres, redis) {
   const { default: pg } = await import('pg');
@@ -194,6 +210,12 @@ async function startRaw(path, wanted, postgres, redis) {
   return {
     db,
     processes,
+    cpu: () => ({
+      raw: Object.values(processes).reduce((sum, { pid }) => sum + cpuSeconds(pid), 0),
+      redis: path === 'redis' ? cpuSeconds(redis.pid) : 0,
+      postgres: cpuSecondsOfFamily(postgres.pid),
+      load: cpuSeconds(process.pid),
+    }),
     async stop() {
       await Promise.all(Object.values(processes).map((one) => one.stop()));
       await db.end();

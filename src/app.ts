@@ -16,7 +16,9 @@ import { createGraphRegistry } from './graphs/registry.ts';
 import type { GraphRegistryOptions } from './graphs/registry.ts';
 import type { Service } from './lib/service.ts';
 import { createArchiver } from './maintenance/archiver.ts';
+import { createCronScheduler } from './maintenance/cron-scheduler.ts';
 import { createSweeper } from './maintenance/sweeper.ts';
+import { createWebhookSender } from './maintenance/webhook-sender.ts';
 import { migrate } from './postgres/migrate.ts';
 import { createPool } from './postgres/pool.ts';
 import { createMemorySignals, createPostgresSignals } from './postgres/signals.ts';
@@ -32,8 +34,10 @@ import { createKeys } from './redis/keys.ts';
 import { refuseEviction } from './redis/policy.ts';
 import { createScripts } from './redis/scripts.ts';
 import type { SubmitDeps } from './runs/submit.ts';
+import { cronRunOf } from './server/cron-run.ts';
 import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
+import { createAddressGuard } from './webhooks/addresses.ts';
 import { createWorker } from './worker/worker.ts';
 import type { Worker } from './worker/worker.ts';
 import { createLeaseKeeper } from './worker/lease-keeper.ts';
@@ -50,6 +54,8 @@ export async function createCore(
   log: Log,
   graphOptions: GraphRegistryOptions,
 ) {
+  // Before anything is connected: it refuses a wrong setting.
+  const guard = createAddressGuard(config.WEBHOOK_ALLOW);
   const metrics = createMetrics();
   const onTrouble = (what: string, error: unknown): void => {
     metrics.troubles.inc({ what: what.replace(/[0-9a-f-]{36}/, '').trim() });
@@ -146,7 +152,29 @@ export async function createCore(
   );
   const submit: SubmitDeps = { pool, queue, signals, keys, scripts, onTrouble };
   const claimer = { workerId: config.WORKER_ID, leaseMs: config.WORKER_HEARTBEAT_TTL * 1_000 };
+  const webhooks = createWebhookSender({
+    pool,
+    signals,
+    metrics,
+    guard,
+    secret: config.WEBHOOK_SECRET,
+    baseUrl: config.WEBHOOK_BASE_URL,
+    concurrency: config.WEBHOOK_CONCURRENCY,
+    timeoutMs: config.WEBHOOK_TIMEOUT_SECS * 1_000,
+    attemptsMax: config.WEBHOOK_MAX_ATTEMPTS,
+    firstRetryMs: config.WEBHOOK_RETRY_SECS * 1_000,
+    pollMs: config.SWEEPER_INTERVAL * 1_000,
+    onTrouble,
+  });
   const chores: Service[] = [
+    webhooks,
+    createCronScheduler({
+      submit,
+      buildRun: cronRunOf,
+      metrics,
+      pollMs: config.SWEEPER_INTERVAL * 1_000,
+      onTrouble,
+    }),
     createSweeper({
       pool,
       keys,
@@ -199,6 +227,7 @@ export async function createCore(
     claimer,
     redisLog,
     directLog,
+    webhooks,
     onTrouble,
     async start(): Promise<void> {
       for (const service of services) await service.start();

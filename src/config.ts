@@ -61,6 +61,18 @@ const Environment = z.object({
   TEMPORARY_THREAD_TTL_SECS: seconds(300),
   /** Events of one thread that may wait in Redis for the archiver before its writer must wait. */
   LOG_UNARCHIVED_MAX: count(20_000, 100, 1_000_000),
+  /** Signs webhooks: see src/webhooks/signature.ts. */
+  WEBHOOK_SECRET: z.string().optional(),
+  /** Internal addresses that webhooks may go to: `*`, host names, `*.example.org`, `10.0.0.0/8`, separated by commas. */
+  WEBHOOK_ALLOW: z.string().default(''),
+  /** Where a webhook that is a path leads to; unset: to the server that delivers it. */
+  WEBHOOK_BASE_URL: url('http:', 'https:').optional(),
+  /** Attempts under way per process. */
+  WEBHOOK_CONCURRENCY: count(10, 1, 1_000),
+  WEBHOOK_TIMEOUT_SECS: seconds(10),
+  WEBHOOK_MAX_ATTEMPTS: count(8, 1, 100),
+  /** Seconds before the second attempt; each later one waits four times as long, at most an hour. */
+  WEBHOOK_RETRY_SECS: seconds(5, 0.01),
   BODY_BYTES_MAX: count(32 * 1024 * 1024, 1_024, 1024 * 1024 * 1024),
   LANGGRAPH_CONFIG_PATH: z.string().default('langgraph.json'),
   DATA_DIR: z.string().default('.millrace'),

@@ -5,11 +5,15 @@
  */
 export const ERROR_CODES = [
   'actor_timeout',
+  'address_refused',
   'assistant_exists',
   'assistant_not_found',
   'checkpointer_missing',
+  'command_refused',
   'config_invalid',
+  'cron_not_found',
   'cursor_invalid',
+  'delivery_not_found',
   'effect_unknown',
   'embedding_failed',
   'event_invalid',

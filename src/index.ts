@@ -1,8 +1,9 @@
-/** The library's public surface: what a project imports from `millrace`. */
+/**
+ * What a project imports from `millrace` to write graphs. The server is `millrace/server`: a graph must not
+ * load web server and drivers with it.
+ */
 export { AppError, ERROR_CODES } from './errors.ts';
 export type { ErrorCode } from './errors.ts';
-export { readConfig } from './config.ts';
-export type { Config } from './config.ts';
 export {
   ActorBuilder,
   ActorTimeoutError,

@@ -24,7 +24,9 @@ export async function loadExport(spec: ExportSpec): Promise<unknown> {
     if (TYPESCRIPT.test(file)) await (registered ??= registerTypeScript());
     module = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
   } catch (cause) {
-    throw new GraphInvalidError(`${origin}: ${file} cannot be imported`, { cause });
+    // The reason stands in the run's error: without it nobody can mend the module.
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new GraphInvalidError(`${origin}: ${file} cannot be imported: ${reason}`, { cause });
   }
   const names = Object.keys(module);
   if (!names.includes(exportName))

@@ -6,6 +6,7 @@
  * HTTP.md section 2), because they go straight to Postgres and to SSE.
  */
 import type { CheckpointWriter } from '../checkpoints/writer.ts';
+import type { Protocol } from '../protocol/lifecycle.ts';
 
 /** Stream modes as the LangGraph API names them. */
 export const STREAM_MODES = [
@@ -65,6 +66,8 @@ export interface Execution {
   readonly context: JsonObject;
   readonly streamModes: readonly StreamMode[];
   readonly streamSubgraphs: boolean;
+  /** `v2`: events go out as protocol v2 (protocol/event.ts) instead of as stream modes. */
+  readonly protocol?: Protocol;
   readonly interruptBefore: '*' | readonly string[] | null;
   readonly interruptAfter: '*' | readonly string[] | null;
   readonly durability: 'sync' | 'async' | 'exit' | null;

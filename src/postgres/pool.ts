@@ -32,10 +32,13 @@ export function createPool(options: PoolOptions, onError: (error: Error) => void
 /** Runs `work` in one transaction; an error rolls it back. */
 export async function transaction<T>(pool: Pool, work: (db: Db) => Promise<T>): Promise<T> {
   const client = await pool.connect();
+  // A connection that breaks says so twice: to the query under way, and here. Unheard it would end the process.
+  client.on('error', ignore);
   try {
     await client.query('BEGIN');
     const result = await work(client);
     await client.query('COMMIT');
+    client.off('error', ignore);
     client.release();
     return result;
   } catch (error) {
@@ -44,10 +47,13 @@ export async function transaction<T>(pool: Pool, work: (db: Db) => Promise<T>): 
       () => false,
       () => true,
     );
+    client.off('error', ignore);
     client.release(broken);
     throw error;
   }
 }
+
+const ignore = (): void => undefined;
 
 /** Postgres error code (SQLSTATE) of `error`, if it came from the server. */
 export function sqlState(error: unknown): string | undefined {

@@ -41,17 +41,22 @@ export interface CreatedRun {
  * @throws {ThreadNotFoundError}
  */
 export async function createRun(pool: Pool, newRun: NewRun): Promise<CreatedRun> {
-  const { multitaskStrategy: strategy } = newRun;
-  if (newRun.createThread === 'hidden') return insertRun(pool, newRun, HIDDEN_SQL);
-  if (newRun.createThread === 'visible') await createThreadRow(pool, newRun);
-  if (strategy === 'reject' || strategy === 'enqueue') return insertRun(pool, newRun, INSERT_SQL);
-  return transaction(pool, async (db) => {
-    await db.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR NO KEY UPDATE', [
-      newRun.threadId,
-    ]);
-    const cancelled = await cancelActiveRuns(db, newRun.threadId, strategy);
-    return { ...(await insertRun(db, newRun, INSERT_SQL)), cancelled };
-  });
+  const { multitaskStrategy: strategy, createThread } = newRun;
+  // One statement, or two of which the first alone does no harm: these need no transaction.
+  if (createThread === 'hidden' || strategy === 'reject' || strategy === 'enqueue')
+    return createRunIn(pool, newRun);
+  return transaction(pool, (db) => createRunIn(db, newRun));
+}
+
+/** The same inside the caller's transaction. */
+export async function createRunIn(db: Db, newRun: NewRun): Promise<CreatedRun> {
+  const { multitaskStrategy: strategy, threadId } = newRun;
+  if (newRun.createThread === 'hidden') return insertRun(db, newRun, HIDDEN_SQL);
+  if (newRun.createThread === 'visible') await createThreadRow(db, newRun);
+  if (strategy === 'reject' || strategy === 'enqueue') return insertRun(db, newRun, INSERT_SQL);
+  await db.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR NO KEY UPDATE', [threadId]);
+  const cancelled = await cancelActiveRuns(db, threadId, strategy);
+  return { ...(await insertRun(db, newRun, INSERT_SQL)), cancelled };
 }
 
 async function createThreadRow(db: Db, { threadId }: NewRun): Promise<void> {

@@ -8,7 +8,7 @@ import type { ArchiveRow } from '../events/archive.ts';
 import { deleteRunCheckpoints } from '../checkpoints/lifecycle.ts';
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
-import type { CancelAction, TerminalStatus } from './run.ts';
+import type { CancelAction, RunKwargs, TerminalStatus } from './run.ts';
 
 export interface RunEnding {
   readonly threadId: string;
@@ -25,7 +25,18 @@ export interface RunEnding {
   /** Events that Postgres may not have yet, in order, up to `lastSeq`. */
   readonly rest: readonly ArchiveRow[];
   readonly lastSeq: number;
+  /** Whom to tell of the end: webhookOf(kwargs). */
+  readonly webhook: Webhook | null;
 }
+
+export interface Webhook {
+  readonly url: string;
+  /** Whether it is told the thread's values: not those of a thread that goes with its run. */
+  readonly values: boolean;
+}
+
+export const webhookOf = ({ webhook, temporary }: RunKwargs): Webhook | null =>
+  webhook ? { url: webhook, values: !temporary } : null;
 
 export type Finished =
   | { outcome: 'ended'; next: NextRun | undefined }
@@ -41,7 +52,7 @@ export interface NextRun {
   readonly delayMs: number;
 }
 
-const FINISH = `WITH ${storeRowsSql(
+const finishSql = (returning: string, more: string): string => `WITH ${storeRowsSql(
   '$1',
   `SELECT t.thread_id, t.log_term, t.archived_seq, t.active_runs, r.cancel_action
    FROM threads t JOIN runs r ON r.run_id = $4 AND r.thread_id = t.thread_id
@@ -55,7 +66,7 @@ const FINISH = `WITH ${storeRowsSql(
     UPDATE runs SET status = $6, error = $7, output = $8, last_seq = $5, first_seq = coalesce(first_seq, $5 + 1),
       ended_at = now(), updated_at = now(), lease_expires_at = NULL
     FROM place WHERE run_id = $4
-    RETURNING run_id
+    RETURNING ${returning}
   ), thread AS (
     UPDATE threads t SET archived_seq = $5, term = $3 + 1, log_term = $3 + 1, log_clean = true,
       active_runs = t.active_runs - 1,
@@ -65,17 +76,37 @@ const FINISH = `WITH ${storeRowsSql(
       error = $7, updated_at = now()
     FROM place WHERE t.thread_id = place.thread_id
     RETURNING t.active_runs
-  )
+  )${more}
   SELECT h.cancel_action, thread.active_runs FROM head h LEFT JOIN thread ON true`;
+
+const isoDate = (column: string): string =>
+  `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+
+const FINISH = finishSql('run_id', '');
+/** A statement of its own, so that runs without a webhook pay nothing for it. */
+const FINISH_WITH_WEBHOOK = finishSql(
+  'runs.*',
+  `, webhook AS (
+    INSERT INTO webhook_deliveries (delivery_id, run_id, thread_id, url, run, "values", error)
+    SELECT gen_random_uuid(), run_id, thread_id, $13, json_build_object(
+        'run_id', run_id, 'thread_id', thread_id, 'assistant_id', assistant_id,
+        'created_at', ${isoDate('created_at')}, 'updated_at', ${isoDate('updated_at')},
+        'status', status, 'metadata', metadata, 'kwargs', kwargs, 'multitask_strategy', multitask_strategy,
+        'run_started_at', ${isoDate('started_at')}, 'run_ended_at', ${isoDate('ended_at')}),
+      CASE WHEN $14 THEN $11::json END, error
+    FROM run
+  )`,
+);
 
 /** Idempotent: a second call with the same term answers `fenced` once the first was committed. */
 export async function finishRun(pool: Pool, ending: RunEnding): Promise<Finished> {
+  const { webhook } = ending;
   const { rows } = await pool.query<{
     cancel_action: CancelAction | null;
     active_runs: number | null;
   }>({
-    name: 'finish-run',
-    text: FINISH,
+    name: webhook === null ? 'finish-run' : 'finish-run-with-webhook',
+    text: webhook === null ? FINISH : FINISH_WITH_WEBHOOK,
     values: [
       encodeRows(ending.rest),
       ending.threadId,
@@ -89,6 +120,7 @@ export async function finishRun(pool: Pool, ending: RunEnding): Promise<Finished
       ending.state !== null,
       ending.state?.values ?? null,
       ending.state?.interrupts ?? null,
+      ...(webhook === null ? [] : [webhook.url, webhook.values]),
     ],
   });
   const row = rows[0];

@@ -7,7 +7,7 @@ import type { RunQueue } from '../queue/port.ts';
 import { cancelRuns } from './cancel.ts';
 import type { CancelHint, Cancelled } from './cancel.ts';
 import { createRun } from './create.ts';
-import type { NewRun } from './create.ts';
+import type { CreatedRun, NewRun } from './create.ts';
 import { nextRun } from './finish.ts';
 import { DELETED } from '../events/ends.ts';
 import type { CancelAction, RunRow } from './run.ts';
@@ -26,12 +26,19 @@ export interface SubmitDeps {
  * @throws {ThreadBusyError | ThreadNotFoundError}
  */
 export async function submitRun(deps: SubmitDeps, newRun: NewRun): Promise<RunRow> {
-  const { run, waits, cancelled } = await createRun(deps.pool, newRun);
-  hintCancel(deps, cancelled);
+  const created = await createRun(deps.pool, newRun);
+  announceRun(deps, newRun, created);
+  return created.run;
+}
+
+/** After the commit. */
+export function announceRun(deps: SubmitDeps, newRun: NewRun, created: CreatedRun): void {
+  hintCancel(deps, created.cancelled);
   // A run that waits for another is woken by that one's end.
-  if (!waits)
-    deps.queue.wake([{ runId: run.run_id, attempt: 0, delayMs: newRun.afterSeconds * 1_000 }]);
-  return run;
+  if (!created.waits)
+    deps.queue.wake([
+      { runId: created.run.run_id, attempt: 0, delayMs: newRun.afterSeconds * 1_000 },
+    ]);
 }
 
 /**

@@ -26,4 +26,6 @@ export interface ServerDeps {
   readonly submit: SubmitDeps;
   readonly ends: RunEnds;
   readonly reader: ReaderDeps;
+  /** Told where this server listens, for webhooks that are paths on it. */
+  readonly webhooks: { listening(url: string): void };
 }

@@ -11,12 +11,16 @@ import type { Log } from '../telemetry/log.ts';
 
 /** undefined: not the client's doing, so the text stays in the log. */
 const STATUS: Record<ErrorCode, number | undefined> = {
+  address_refused: undefined,
   actor_timeout: 500,
   assistant_exists: 409,
   assistant_not_found: 404,
   checkpointer_missing: 500,
+  command_refused: 400,
   config_invalid: undefined,
+  cron_not_found: 404,
   cursor_invalid: 410,
+  delivery_not_found: 404,
   effect_unknown: 500,
   embedding_failed: 502,
   event_invalid: 400,

@@ -5,16 +5,20 @@ import { assistantRoutes } from './routes/assistants.ts';
 import { createRunRoutes } from './routes/create-runs.ts';
 import { docsRoutes } from './routes/docs.ts';
 import { metricsRoutes } from './routes/metrics.ts';
+import { cronRoutes } from './routes/crons.ts';
+import { protocolRoutes } from './routes/protocol.ts';
 import { runRoutes } from './routes/runs.ts';
 import { stateRoutes } from './routes/states.ts';
 import { storeRoutes } from './routes/store.ts';
 import { systemRoutes } from './routes/system.ts';
 import { threadRoutes } from './routes/threads.ts';
+import { webhookRoutes } from './routes/webhooks.ts';
 
 /** Asked in order: those that work hardest first. */
 const NOUNS = [
   createRunRoutes,
   runRoutes,
+  protocolRoutes,
   threadRoutes,
   stateRoutes,
   assistantRoutes,
@@ -22,6 +26,8 @@ const NOUNS = [
   metricsRoutes,
   systemRoutes,
   docsRoutes,
+  webhookRoutes,
+  cronRoutes,
 ];
 
 export function routes(context: RouteContext): Router {

@@ -16,6 +16,8 @@ import { createOpenResponses } from './open-responses.ts';
 import { createPostgresGuard } from './postgres-guard.ts';
 import { notFound, problemHandler, sendText } from './problem.ts';
 import { routes } from './routes.ts';
+import { createIdSuffixes } from './v2/event-ids.ts';
+import { acceptSockets } from './v2/sockets.ts';
 
 /** Requests in hand may take this long once the server stops. */
 const STOP_GRACE_MS = 5_000;
@@ -39,6 +41,7 @@ export function createServer(deps: ServerDeps): Server {
     open,
     guard: createPostgresGuard(deps.pool),
     attempts: createTermAttempts(deps.pool),
+    suffixes: createIdSuffixes(deps.pool),
   };
   const http = createHttpServer(
     {
@@ -49,6 +52,7 @@ export function createServer(deps: ServerDeps): Server {
     },
     createApp(context),
   );
+  acceptSockets(context, http);
   let port = 0;
   let stopped: Promise<void> | undefined;
 
@@ -95,10 +99,17 @@ export function createServer(deps: ServerDeps): Server {
       if (http.listening) return;
       await ensureSystemAssistants(deps.pool, deps.graphs.ids());
       await listen();
+      deps.webhooks.listening(urlOf(deps.config.HOST, port));
       deps.log.info('listening', { url: `http://${deps.config.HOST}:${port}` });
     },
     stop: () => (stopped ??= close()),
   };
+}
+
+/** How a process of this machine reaches the server; a wildcard is no address to connect to. */
+function urlOf(host: string, port: number): string {
+  const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
 }
 
 function createApp(context: RouteContext): Express {

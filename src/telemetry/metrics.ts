@@ -62,6 +62,18 @@ export function createMetrics() {
       help: 'Open event streams',
       registers,
     }),
+    cronTicks: new Counter({
+      name: 'millrace_cron_ticks_total',
+      help: 'Dates of crons that came due, by whether a run could be made',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
+    webhooks: new Counter({
+      name: 'millrace_webhook_attempts_total',
+      help: 'Attempts to deliver a webhook, by what became of the delivery',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
     troubles: new Counter({
       name: 'millrace_troubles_total',
       help: 'Failures that the process survived, by what it was doing',

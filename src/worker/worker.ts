@@ -56,7 +56,7 @@ export function createWorker(deps: WorkerDeps): Worker {
   const onWakeUp: RunHandler = async (runId) => {
     // The consumer has as many slots as the worker, but runs found by looking take some of them.
     while (!stopping && !free()) await new Promise<void>((resolve) => waiting.push(resolve));
-    if (stopping) return;
+    if (stopping) return false;
     claiming++;
     let claim: Claim | undefined;
     try {
@@ -68,9 +68,10 @@ export function createWorker(deps: WorkerDeps): Worker {
     }
     if (claim === undefined) {
       waiting.shift()?.();
-      return;
+      return true;
     }
     await begin(claim).done;
+    return true;
   };
 
   let looking = false;

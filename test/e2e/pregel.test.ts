@@ -1,21 +1,17 @@
 /** The seed's examples as runs over HTTP, by the official SDK: server and worker processes of dist/. */
 import { fileURLToPath } from 'node:url';
 import { Client } from '@langchain/langgraph-sdk';
-import { startDeployment, type Deployment } from '../support/deployment.ts';
+import { startCluster, type Cluster } from '../support/cluster.ts';
 
 const GRAPHS = fileURLToPath(new URL('../../examples/pregel/langgraph.json', import.meta.url));
-let deployment: Deployment;
+let cluster: Cluster;
 let client: Client;
 
 beforeAll(async () => {
-  deployment = await startDeployment({
-    redis: true,
-    workers: 1,
-    environment: { LANGGRAPH_CONFIG_PATH: GRAPHS },
-  });
-  client = new Client({ apiUrl: deployment.urls[0] ?? '', apiKey: null });
+  cluster = await startCluster({ env: { LANGGRAPH_CONFIG_PATH: GRAPHS } });
+  client = new Client({ apiUrl: cluster.url, apiKey: null });
 }, 60_000);
-afterAll(() => deployment.stop(), 60_000);
+afterAll(() => cluster.stop(), 60_000);
 
 test.each([
   ['single_node', { a: 'foo' }, { b: 'foofoo' }],

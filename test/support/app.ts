@@ -158,6 +158,7 @@ export async function endRun(
     threadStatus: 'idle',
     rest,
     lastSeq,
+    webhook: null,
   });
 }
 

@@ -61,6 +61,7 @@ export async function playRun(app: TestApp, runId: string): Promise<PlayedRun> {
         threadStatus: 'idle',
         rest: rows(rest),
         lastSeq: rest.last,
+        webhook: null,
         ...given,
       });
       if (finished.outcome !== 'ended') throw new Error(`the run is ${finished.outcome}`);

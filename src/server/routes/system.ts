@@ -28,7 +28,7 @@ export function systemRoutes(context: RouteContext): Router {
       context: 'js',
       flags: {
         assistants: true,
-        crons: false,
+        crons: true,
         langsmith: false,
         langsmith_tracing_replicas: false,
       },

@@ -12,6 +12,7 @@ import {
   Searchable,
   Text,
 } from './common.ts';
+import { WebhookUrl } from './webhook.ts';
 
 /** A year. */
 const AFTER_SECONDS_MAX = 366 * 86_400;
@@ -63,7 +64,7 @@ export const RunCreate = z.strictObject({
   on_disconnect: z.enum(['cancel', 'continue']).nullish(),
   on_completion: z.enum(['delete', 'keep']).nullish(),
   after_seconds: z.number().min(0).max(AFTER_SECONDS_MAX).nullish(),
-  webhook: z.string().nullish(),
+  webhook: WebhookUrl.nullish(),
   feedback_keys: z.array(z.string()).nullish(),
   /** Taken and not used: this server does not trace. */
   langsmith_tracer: JsonObject.nullish(),

@@ -1,6 +1,7 @@
 /** Bodies, queries and paths of threads and their state (HTTP.md, 3.2). */
 import { z } from 'zod';
 import { THREAD_STATUSES } from '../../threads/thread.ts';
+import { THREAD_MODES } from '../v2/thread-modes.ts';
 import {
   Id,
   JsonObject,
@@ -99,6 +100,8 @@ export const ThreadSearchBody = z.strictObject({
 });
 
 export const ThreadCountBody = z.strictObject(Filter);
+
+export const ThreadStreamQuery = z.object({ stream_mode: listOf(z.enum(THREAD_MODES)).optional() });
 
 export const StateQueryString = z.object({ subgraphs: QueryFlag.default(false) });
 
