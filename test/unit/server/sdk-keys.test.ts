@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Client } from '@langchain/langgraph-sdk';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { NOUNS } from '../../../src/server/openapi/nouns.ts';
 import type { Operation } from '../../../src/server/openapi/operation.ts';
 import { RunCreate } from '../../../src/server/schemas/run.ts';
