@@ -1,5 +1,6 @@
 /** All rows of the API's document, in its order. A new noun is a file and a line here. */
 import { assistants } from './assistants.ts';
+import { crons, webhooks } from './crons.ts';
 import type { Noun } from './operation.ts';
 import { protocol } from './protocol.ts';
 import { runs } from './runs.ts';
@@ -7,4 +8,13 @@ import { store } from './store.ts';
 import { system } from './system.ts';
 import { threads } from './threads.ts';
 
-export const NOUNS: readonly Noun[] = [assistants, threads, protocol, runs, store, system];
+export const NOUNS: readonly Noun[] = [
+  assistants,
+  threads,
+  runs,
+  protocol,
+  crons,
+  store,
+  webhooks,
+  system,
+];
