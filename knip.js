@@ -12,6 +12,7 @@ export default {
     'test/support/shared-servers.ts',
     'test/support/*.mjs',
     'test/support/fault-project/*.ts',
+    'test/support/pregel-project/*.ts',
     'test/e2e/graphs/*.ts',
   ],
   project: ['src/**/*.{ts,mjs}!', 'test/**/*.{ts,mjs}', 'scripts/**/*.{ts,mjs}'],

@@ -136,6 +136,13 @@ export interface StateUpdate {
   asNode?: string;
 }
 
+/** Several updates as if nodes had made them: one checkpoint for each inner list. */
+export interface Supersteps {
+  threadId: string;
+  config: GraphConfig;
+  steps: readonly (readonly { values: unknown; command: RunCommand | null; asNode: string }[])[];
+}
+
 export interface HistoryQuery extends StateQuery {
   limit: number;
   before?: JsonObject;
@@ -150,6 +157,8 @@ export interface Graph {
   getHistory(query: HistoryQuery): Promise<ThreadState[]>;
   /** @returns the checkpoint config of the new state */
   updateState(update: StateUpdate): Promise<JsonObject>;
+  /** Only of graphs that can. */
+  applySupersteps?(supersteps: Supersteps): Promise<void>;
   /** `{nodes, edges}` as drawn by clients; xray opens subgraphs to that depth. */
   draw(config: GraphConfig, xray: boolean | number): Promise<JsonObject>;
   schemas(config: GraphConfig): Promise<JsonObject>;

@@ -5,6 +5,7 @@
 import type { Service } from '../lib/service.ts';
 import { overdueRuns, requeueExpired, unheededCancels } from '../runs/lease.ts';
 import { deleteExpiredThreads } from '../runs/retention.ts';
+import { deleteExpiredKeys } from '../runs/submit-once.ts';
 import { deleteOldDeliveries } from '../webhooks/deliveries.ts';
 import { endByFence } from './end-by-fence.ts';
 import type { EndByFenceDeps } from './end-by-fence.ts';
@@ -19,6 +20,8 @@ export interface SweeperDeps extends EndByFenceDeps {
   readonly leaseMs: number;
   readonly cancelDeadlineMs: number;
   readonly temporaryThreadTtlMs: number;
+  /** What else has outlived its time: each removes a batch of it. */
+  readonly expirers: readonly (() => Promise<unknown>)[];
 }
 
 export interface Sweeper extends Service {
@@ -43,10 +46,14 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
       await wakeOverdue();
       for (const run of await unheededCancels(deps.pool, deps.cancelDeadlineMs))
         await endByFence(deps, run);
-      if (sweeps++ % RETENTION_SWEEPS === 0) {
-        await deleteExpiredThreads(deps.pool, deps.temporaryThreadTtlMs);
-        await deleteOldDeliveries(deps.pool);
-      }
+      if (sweeps++ % RETENTION_SWEEPS === 0)
+        for (const expire of [
+          () => deleteExpiredThreads(deps.pool, deps.temporaryThreadTtlMs),
+          () => deleteOldDeliveries(deps.pool),
+          () => deleteExpiredKeys(deps.pool),
+          ...deps.expirers,
+        ])
+          await expire();
     } catch (error) {
       spareUntil = Date.now() + deps.leaseMs;
       deps.onTrouble('sweep', error);

@@ -4,6 +4,7 @@ import type { RunEnds } from '../events/ends.ts';
 import type { GraphRegistry } from '../graphs/port.ts';
 import type { Pool } from '../postgres/pool.ts';
 import type { SubmitDeps } from '../runs/submit.ts';
+import type { ItemStore } from '../store/items.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
@@ -18,9 +19,10 @@ export interface ServerConfig {
 export interface ServerDeps {
   readonly config: ServerConfig;
   readonly log: Log;
-  readonly metrics: Pick<Metrics, 'sseClients'>;
+  readonly metrics: Pick<Metrics, 'registry' | 'runsActive' | 'sseClients'>;
   readonly pool: Pool;
   readonly graphs: GraphRegistry;
+  readonly store: ItemStore;
   readonly submit: SubmitDeps;
   readonly ends: RunEnds;
   readonly reader: ReaderDeps;

@@ -11,8 +11,8 @@ import type { Log } from '../telemetry/log.ts';
 
 /** undefined: not the client's doing, so the text stays in the log. */
 const STATUS: Record<ErrorCode, number | undefined> = {
-  address_refused: undefined,
   actor_timeout: 500,
+  address_refused: undefined,
   assistant_exists: 409,
   assistant_not_found: 404,
   checkpointer_missing: 500,
@@ -22,11 +22,14 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   cursor_invalid: 410,
   delivery_not_found: 404,
   effect_unknown: 500,
+  embedding_failed: 502,
   event_invalid: 400,
   graph_invalid: 500,
   graph_not_found: 404,
+  idempotency_mismatch: 422,
   input_empty: 400,
   input_invalid: 400,
+  label_invalid: 422,
   log_fenced: undefined,
   log_unavailable: 503,
   migration_failed: undefined,
@@ -36,6 +39,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   run_cancelled: 409,
   run_not_found: 404,
   run_timeout: 504,
+  semantic_search_unavailable: 422,
   step_limit: 500,
   step_timeout: 500,
   storage_full: 507,

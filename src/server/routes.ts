@@ -5,8 +5,11 @@ import { assistantRoutes } from './routes/assistants.ts';
 import { createRunRoutes } from './routes/create-runs.ts';
 import { cronRoutes } from './routes/crons.ts';
 import { protocolRoutes } from './routes/protocol.ts';
+import { docsRoutes } from './routes/docs.ts';
+import { metricsRoutes } from './routes/metrics.ts';
 import { runRoutes } from './routes/runs.ts';
 import { stateRoutes } from './routes/states.ts';
+import { storeRoutes } from './routes/store.ts';
 import { systemRoutes } from './routes/system.ts';
 import { threadRoutes } from './routes/threads.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
@@ -19,9 +22,12 @@ const NOUNS = [
   threadRoutes,
   stateRoutes,
   assistantRoutes,
+  storeRoutes,
+  metricsRoutes,
   systemRoutes,
   webhookRoutes,
   cronRoutes,
+  docsRoutes,
 ];
 
 export function routes(context: RouteContext): Router {

@@ -49,6 +49,10 @@ export interface CompiledGraph {
     options?: Record<string, unknown>,
   ): AsyncIterable<StateSnapshot>;
   updateState(config: LangGraphConfig, values: unknown, asNode?: string): Promise<LangGraphConfig>;
+  bulkUpdateState(
+    config: LangGraphConfig,
+    supersteps: { updates: { values: unknown; asNode: string }[] }[],
+  ): Promise<LangGraphConfig>;
   getGraphAsync(config: LangGraphConfig): Promise<{ toJSON(): Record<string, unknown> }>;
   getSubgraphsAsync(
     namespace?: string,

@@ -190,15 +190,18 @@ export function searchable(configurable: Record<string, unknown>): Record<string
 
 async function inputOf(saver: LangGraphSaver, execution: Execution): Promise<unknown> {
   if (execution.command === null) return execution.input ?? null;
-  const { goto, update, resume } = execution.command;
+  const { resume } = execution.command;
+  return commandOf({
+    ...execution.command,
+    resume: resume == null ? undefined : await resumeOf(saver, execution, resume),
+  });
+}
+
+export function commandOf({ goto, update, resume }: RunCommand): Command {
   return new Command({
-    ...(goto === undefined || goto === null ? {} : { goto: gotoOf(goto) }),
-    ...(update === undefined || update === null
-      ? {}
-      : { update: update as Record<string, unknown> }),
-    ...(resume === undefined || resume === null
-      ? {}
-      : { resume: await resumeOf(saver, execution, resume) }),
+    ...(goto == null ? {} : { goto: gotoOf(goto) }),
+    ...(update == null ? {} : { update: update as Record<string, unknown> }),
+    ...(resume === undefined ? {} : { resume }),
   });
 }
 

@@ -4,12 +4,10 @@ import type { RequestHandler } from 'express';
 import type { RouteContext } from '../context.ts';
 import { PostgresUnavailableError } from '../postgres-guard.ts';
 import { sendJson } from '../respond.ts';
-import { QueryFlag } from '../schemas/common.ts';
+import { OkQuery } from '../schemas/system.ts';
 import { langGraphVersion, millraceVersion } from '../versions.ts';
 import { queryOf } from './request.ts';
-import { z } from 'zod';
 
-const OkQuery = z.object({ check_db: QueryFlag.default(false) });
 /** Redis must answer within this to count as connected. */
 const REDIS_PING_MS = 500;
 

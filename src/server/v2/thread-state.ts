@@ -1,7 +1,7 @@
 /** A thread's state, or that of a subgraph, for state.get. */
 import { readThread } from '../../threads/thread.ts';
 import type { RouteContext } from '../context.ts';
-import { queryAt } from '../routes/states.ts';
+import { queryAt } from '../state-query.ts';
 import { CommandRefusedError } from './answer.ts';
 
 export interface KeyedState {
