@@ -222,6 +222,7 @@ export async function createCore(
     reader,
     graphs,
     store,
+    http: project?.http,
     submit,
     metrics,
     claimer,

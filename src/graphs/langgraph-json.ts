@@ -31,9 +31,24 @@ export interface StoreSpec {
   readonly ttl: { readonly defaultMinutes?: number; readonly refreshOnRead?: boolean };
 }
 
+/** As the file has it: names of the official server. */
+export type CorsSpec = z.infer<typeof corsSchema>;
+
+export const HTTP_PARTS = ['assistants', 'threads', 'runs', 'store', 'meta', 'ui'] as const;
+export type HttpPart = (typeof HTTP_PARTS)[number];
+
+export interface HttpSpec {
+  /** The project's own routes. */
+  readonly app?: ExportSpec;
+  /** Parts of the API that are not served. */
+  readonly disabled: readonly HttpPart[];
+  readonly cors?: CorsSpec;
+}
+
 export interface LangGraphJson {
   readonly graphs: readonly GraphSpec[];
   readonly store: StoreSpec;
+  readonly http: HttpSpec;
   /** Variables for the graphs' process; those already set win. Applied by the composition root. */
   readonly env: Readonly<Record<string, string>>;
 }
@@ -49,6 +64,15 @@ const location = z
     /^[^:]+(:[^:/\\]+)?$/,
     'expected "./path/to/file.ts:exportName", e.g. "./src/agent.ts:graph"',
   );
+const corsSchema = z.looseObject({
+  allow_origins: z.array(z.string()).optional(),
+  allow_origin_regex: z.string().refine(isPattern, 'expected a regular expression').optional(),
+  allow_methods: z.array(z.string()).optional(),
+  allow_headers: z.array(z.string()).optional(),
+  allow_credentials: z.boolean().optional(),
+  expose_headers: z.array(z.string()).optional(),
+  max_age: z.number().int().min(0).optional(),
+});
 const schema = z.looseObject({
   graphs: z.record(
     z.string().min(1),
@@ -73,6 +97,18 @@ const schema = z.looseObject({
         .optional(),
     })
     .default({}),
+  http: z
+    .looseObject({
+      app: location.optional(),
+      cors: corsSchema.optional(),
+      disable_assistants: z.boolean().optional(),
+      disable_threads: z.boolean().optional(),
+      disable_runs: z.boolean().optional(),
+      disable_store: z.boolean().optional(),
+      disable_meta: z.boolean().optional(),
+      disable_ui: z.boolean().optional(),
+    })
+    .default({}),
   env: z
     .union([z.string(), z.record(z.string(), z.string())], {
       error: 'expected the path of an env file or an object of strings',
@@ -92,12 +128,26 @@ export function readLangGraphJson(file: string): LangGraphJson {
       `${path}: ${key === '' ? 'the document' : key}: ${issue?.message ?? 'is invalid'}`,
     );
   }
-  const { graphs, store, env } = parsed.data;
+  const { graphs, store, http, env } = parsed.data;
   return {
     graphs: Object.entries(graphs).map(([graphId, value]) => specOf(path, graphId, value)),
     store: storeOf(path, store),
+    http: {
+      disabled: HTTP_PARTS.filter((part) => http[`disable_${part}`] === true),
+      ...(http.app === undefined ? {} : { app: exportOf(path, http.app, 'http.app') }),
+      ...(http.cors === undefined ? {} : { cors: http.cors }),
+    },
     env: typeof env === 'string' ? readEnvFile(path, env) : (env ?? {}),
   };
+}
+
+function isPattern(text: string): boolean {
+  try {
+    new RegExp(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function storeOf(

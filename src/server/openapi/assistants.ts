@@ -3,6 +3,7 @@ import { z } from 'zod';
 import {
   AssistantCountBody,
   AssistantCreate,
+  AssistantDeleteQuery,
   AssistantGraphQuery,
   AssistantLatestBody,
   AssistantPatch,
@@ -63,6 +64,7 @@ export const assistants: Noun = {
       method: 'delete',
       path: one,
       summary: 'Delete an assistant',
+      query: AssistantDeleteQuery,
       answer: json(z.array(z.string())),
       errors: [404],
     },

@@ -1,6 +1,6 @@
 /** The API as an OpenAPI 3.1 document, made from the schemas that validate requests. */
 import { z } from 'zod';
-import * as bodies from '../schemas/named.ts';
+import { NAMED_BODIES } from '../schemas/named.ts';
 import { ERRORS } from './operation.ts';
 import type { Noun, Operation } from './operation.ts';
 import * as views from './views.ts';
@@ -17,7 +17,7 @@ export interface Document {
 
 /** Schemas that the document names instead of repeating. */
 const NAMES = z.registry<{ id: string }>();
-for (const [id, schema] of Object.entries({ ...bodies, ...views }))
+for (const [id, schema] of Object.entries({ ...NAMED_BODIES, ...views }))
   if (schema instanceof z.ZodObject) NAMES.add(schema, { id });
 
 /** Parameters of paths that are ids of ours; the others are any text. */

@@ -25,7 +25,7 @@ export interface Operation {
 export type Answer =
   | { readonly status: 200; readonly type: 'application/json'; readonly schema: z.ZodType }
   | { readonly status: 200; readonly type: string; readonly text: string }
-  | { readonly status: 202 | 204; readonly text: string };
+  | { readonly status: 202 | 204 | 404; readonly text: string };
 
 export const ERRORS = {
   401: 'Nobody is authenticated',

@@ -38,6 +38,17 @@ export const system: Noun = {
       query: MetricsQuery,
       answer: { status: 200, type: 'text/plain', text: 'Prometheus text format 0.0.4' },
     },
+    ...(
+      [
+        ['post', '/ui/:agent'],
+        ['get', '/ui/:agent/:file'],
+      ] as const
+    ).map(([method, path]) => ({
+      method,
+      path,
+      summary: 'UI bundles: not served',
+      answer: { status: 404 as const, text: 'Says so' },
+    })),
     { method: 'get', path: '/openapi.json', summary: 'This document', answer: json(Anything) },
     {
       method: 'get',

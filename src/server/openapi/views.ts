@@ -1,5 +1,7 @@
 /** What answers look like. They are made from rows and never parsed; tests hold real answers against these. */
 import { z } from 'zod';
+import { ON_RUN_COMPLETED } from '../../crons/cron.ts';
+import { DELIVERY_STATUSES } from '../../webhooks/deliveries.ts';
 import { MULTITASK_STRATEGIES, RUN_STATUSES } from '../../runs/run.ts';
 import { THREAD_STATUSES } from '../../threads/thread.ts';
 
@@ -79,6 +81,38 @@ export const Run = z.strictObject({
   metadata: Fields,
   kwargs: Fields,
   multitask_strategy: z.enum(MULTITASK_STRATEGIES),
+});
+
+export const Cron = z.strictObject({
+  cron_id: Uuid,
+  assistant_id: Uuid,
+  thread_id: Uuid.nullable(),
+  user_id: z.string().nullable(),
+  schedule: z.string(),
+  timezone: z.string().nullable(),
+  end_time: Time.nullable(),
+  enabled: z.boolean(),
+  on_run_completed: z.enum(ON_RUN_COMPLETED).nullable(),
+  payload: Fields,
+  metadata: Fields,
+  next_run_date: Time.nullable(),
+  created_at: Time,
+  updated_at: Time,
+});
+
+export const Delivery = z.strictObject({
+  delivery_id: Uuid,
+  run_id: Uuid,
+  thread_id: Uuid,
+  url: z.string(),
+  status: z.enum(DELIVERY_STATUSES),
+  attempts: z.number().int(),
+  next_attempt_at: Time.nullable(),
+  response_status: z.number().int().nullable(),
+  last_error: z.string().nullable(),
+  created_at: Time,
+  updated_at: Time,
+  delivered_at: Time.nullable(),
 });
 
 export const StoreItem = z.strictObject({

@@ -12,6 +12,7 @@ import { queryOf } from './request.ts';
 const REDIS_PING_MS = 500;
 
 export function systemRoutes(context: RouteContext): Router {
+  const { disabled = [] } = context.http ?? {};
   const { guard, reader, graphs } = context;
 
   const ok: RequestHandler = async (request, response) => {
@@ -27,7 +28,7 @@ export function systemRoutes(context: RouteContext): Router {
       langgraph_js_version: langGraphVersion,
       context: 'js',
       flags: {
-        assistants: true,
+        assistants: !disabled.includes('assistants'),
         crons: true,
         langsmith: false,
         langsmith_tracing_replicas: false,

@@ -40,6 +40,7 @@ test('graphs are read in both forms, beside keys we do not know', () => {
       },
     ],
     store: { ttl: {} },
+    http: { disabled: [] },
     env: { KEY: 'value' },
   });
 });

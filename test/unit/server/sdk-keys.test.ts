@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Client } from '@langchain/langgraph-sdk';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { NOUNS } from '../../../src/server/openapi/nouns.ts';
 import type { Operation } from '../../../src/server/openapi/operation.ts';
 import { RunCreate } from '../../../src/server/schemas/run.ts';
@@ -32,9 +32,13 @@ const FIXED: Record<string, unknown> = {
 };
 /** An option object that has every option, so that the SDK sends all it can. */
 const everything = (): never =>
-  new Proxy({}, {
-    get: (_, name) => (typeof name === 'string' && name in FIXED ? FIXED[name] : `any ${String(name)}`),
-  }) as never;
+  new Proxy(
+    {},
+    {
+      get: (_, name) =>
+        typeof name === 'string' && name in FIXED ? FIXED[name] : `any ${String(name)}`,
+    },
+  ) as never;
 
 let sent: Sent[] = [];
 const client = new Client({
@@ -93,7 +97,8 @@ const CALLS: Record<string, () => Promise<unknown>> = {
   'threads.joinStream': () => drain(threads.joinStream(ID, everything())),
   'runs.stream': () => drain(runs.stream(ID, ID, everything())),
   'runs.create': () => runs.create(ID, ID, everything()),
-  'runs.createBatch': () => runs.createBatch([{ assistantId: ID, ifNotExists: 'create', afterSeconds: 1 }]),
+  'runs.createBatch': () =>
+    runs.createBatch([{ assistantId: ID, ifNotExists: 'create', afterSeconds: 1 }]),
   'runs.wait': () => runs.wait(ID, ID, everything()),
   'runs.list': () => runs.list(ID, everything()),
   'runs.get': () => runs.get(ID, ID),
@@ -108,3 +113,83 @@ const CALLS: Record<string, () => Promise<unknown>> = {
   'store.searchItems': () => store.searchItems(['a'], everything()),
   'store.listNamespaces': () => store.listNamespaces(everything()),
 };
+
+const { crons } = client;
+Object.assign(CALLS, {
+  'crons.create': () => crons.create(ID, everything()),
+  'crons.createForThread': () => crons.createForThread(ID, ID, everything()),
+  'crons.update': () => crons.update(ID, everything()),
+  'crons.delete': () => crons.delete(ID),
+  'crons.search': () => crons.search(everything()),
+  'crons.count': () => crons.count(everything()),
+});
+
+/** Sent, and refused on purpose. */
+const REFUSED: Record<string, string[]> = {};
+
+function rowOf({ method, path }: Sent): Operation {
+  const rows = NOUNS.flatMap((noun) => noun.operations).filter(
+    (row) =>
+      row.method === method && new RegExp(`^${row.path.replaceAll(/:\w+/g, '[^/]+')}$`).test(path),
+  );
+  // Literal segments win, as in the router: /runs/crons is no run.
+  const [row] = rows.sort((a, b) => a.path.split(':').length - b.path.split(':').length);
+  if (row === undefined) throw new Error(`no route for ${method} ${path}`);
+  return row;
+}
+
+/** Keys that no branch of the schema knows. */
+function unknownKeys(issues: readonly z.core.$ZodIssue[]): string[] {
+  return issues.flatMap((issue) => {
+    if (issue.code === 'unrecognized_keys') return issue.keys;
+    return issue.code === 'invalid_union' ? issue.errors.flatMap(unknownKeys) : [];
+  });
+}
+
+beforeEach(() => {
+  sent = [];
+});
+
+test.each(Object.keys(CALLS))('%s: every key it sends is known', async (name) => {
+  await CALLS[name]?.();
+  expect(sent).toHaveLength(1);
+  for (const request of sent) {
+    const { query, body } = rowOf(request);
+    expect(Object.keys(query?.shape ?? {})).toEqual(expect.arrayContaining(request.query));
+    if (body === undefined) expect(request.body).toBeUndefined();
+    else {
+      const parsed = body.safeParse(request.body ?? {});
+      const unknown = parsed.success ? [] : unknownKeys(parsed.error.issues);
+      expect(unknown).toEqual(REFUSED[name] ?? []);
+    }
+  }
+});
+
+test('the list has every call of the SDK', () => {
+  const streams = ['threads.stream', 'crons.stream'];
+  const known = Object.entries({ assistants, threads, runs, crons, store }).flatMap(
+    ([name, part]) =>
+      Object.getOwnPropertyNames(Object.getPrototypeOf(part))
+        .filter((method) => method !== 'constructor')
+        .map((method) => `${name}.${method}`),
+  );
+  expect(known.filter((call) => !(call in CALLS) && !streams.includes(call))).toEqual([]);
+});
+
+test('a run has the fields that the SDK can give it, and no more than are honoured', async () => {
+  await runs.create(ID, ID, everything());
+  await runs.wait(ID, ID, everything());
+  await drain(runs.stream(ID, ID, everything()));
+  const keys = new Set(sent.flatMap(({ body }) => Object.keys(body as object)));
+  expect([...keys].filter((key) => !(key in RunCreate.shape))).toEqual([]);
+  expect(keys).toContain('durability');
+});
+
+test('the version is the one that is installed', () => {
+  const file = new URL(
+    '../../../node_modules/@langchain/langgraph-sdk/package.json',
+    import.meta.url,
+  );
+  const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string };
+  expect(version).toBe('1.12.1');
+});
