@@ -2,13 +2,14 @@
  * The dependency direction, once. Each folder lists the folders it may import; everything else is
  * an error. Only src/app.ts, src/create-server.ts, src/main.ts, src/index.ts and src/cli compose, so they are not listed.
  */
-const BASE = ['lib/', 'errors[.]ts', 'ids[.]ts'];
+const BASE = ['lib/', 'protocol/', 'errors[.]ts', 'ids[.]ts'];
 const STORES = [...BASE, 'telemetry/', 'postgres/', 'redis/'];
 /** The log, the wake-ups, and the run that is made of both. */
 const RUNS = [...STORES, 'events/', 'queue/', 'runs/'];
 const STATE = ['checkpoints/', 'store/'];
 const MAY_IMPORT = {
-  lib: BASE,
+  lib: ['errors[.]ts', 'ids[.]ts'],
+  protocol: [], // pure: shapes and names of protocol v2
   telemetry: BASE,
   pregel: BASE, // pure: no Redis, no Postgres, no HTTP, no telemetry
   redis: [...BASE, 'telemetry/'],
@@ -51,6 +52,7 @@ const DRIVERS = {
   ioredis: 'redis',
   bullmq: 'queue',
   express: 'server',
+  ws: 'server',
   winston: 'telemetry',
   'prom-client': 'telemetry',
   '@langchain': 'graphs/langgraph',

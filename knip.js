@@ -12,6 +12,8 @@ export default {
     'test/support/shared-servers.ts',
     'test/support/*.mjs',
     'test/support/fault-project/*.ts',
+    'test/support/pregel-project/*.ts',
+    'test/support/custom-apps/*.ts',
     'test/e2e/graphs/*.ts',
   ],
   project: ['src/**/*.{ts,mjs}!', 'test/**/*.{ts,mjs}', 'scripts/**/*.{ts,mjs}'],

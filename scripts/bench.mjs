@@ -35,10 +35,22 @@ const paint = (code, text) => (color ? `\u001b[${code}m${text}\u001b[0m` : text)
 const say = (text) => console.log(`\n${paint('1;36', `── ${text}`)}`);
 const startedAt = Date.now();
 
+let interrupted = false;
+let stack;
+/** npm, while it installs or builds; in a group of its own. */
+let setUp;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+  process.on(signal, () => {
+    interrupted = true;
+    if (setUp !== undefined) process.kill(-setUp.pid, 'SIGTERM');
+    void Promise.resolve(stack?.stop()).then(() => process.exit(130));
+  });
+
 if (!(await prepare(runQuietly))) process.exit(1);
 const { createStack, SLOTS } = await import('./bench/stack.mjs');
 const { CASES } = await import('./bench/cases.mjs');
 const { judge } = await import('./bench/targets.mjs');
+const { cpuSeconds, cpuSecondsOfFamily } = await import('./bench/processes.mjs');
 const { SCHEMA } = await import('./bench/raw/log.mjs');
 const { figure, printNotes, printTable } = await import('./bench/table.mjs');
 
@@ -53,13 +65,7 @@ if (unknown.length > 0) {
   process.exit(1);
 }
 
-const stack = await createStack({ onStart: (what) => say(`starting ${what}`) });
-let interrupted = false;
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
-  process.on(signal, () => {
-    interrupted = true;
-    void stack.stop().then(() => process.exit(130));
-  });
+stack = await createStack({ onStart: (what) => say(`starting ${what}`) });
 
 let machine;
 const rows = [];
@@ -128,24 +134,23 @@ async function measure(path, wanted, postgres, redis) {
     raw: raw.processes,
     rawDb: raw.db,
     cpuOf: new Map(),
+    rawCpuOf: new Map(),
     /** Does `work`, and notes the CPU time it took, in µs a unit by process, for the row that names `id`. */
-    async cpu(id, units, work) {
-      const before = millrace.cpu();
-      const result = await work();
-      const after = millrace.cpu();
-      if (before.server !== undefined)
-        bench.cpuOf.set(
-          id,
-          Object.fromEntries(
-            Object.keys(before).map((name) => [name, ((after[name] - before[name]) * 1e6) / units]),
-          ),
-        );
-      return result;
-    },
+    cpu: (id, units, work) => accounted(bench.cpuOf, millrace.cpu, id, units, work),
+    /** The same for the baseline: the raw processes and the stores. */
+    cpuRaw: (id, units, work) => accounted(bench.rawCpuOf, raw.cpu, id, units, work),
     row(row) {
       const { text, met } = judge(row.id, path, row.value);
       const ratio = row.baseline === undefined ? undefined : row.value / row.baseline.value;
-      const full = { ...row, path, ratio, target: text, met, cpu: bench.cpuOf.get(row.cpu) };
+      const full = {
+        ...row,
+        path,
+        ratio,
+        target: text,
+        met,
+        cpu: bench.cpuOf.get(row.cpu),
+        rawCpu: bench.rawCpuOf.get(row.cpu),
+      };
       rows.push(full);
       console.log(
         `  ${row.title}: ${figure(row.value, row.unit)}` +
@@ -172,6 +177,22 @@ async function measure(path, wanted, postgres, redis) {
   await millrace.stop();
 }
 
+/** Rounds of one row add up. */
+async function accounted(notes, read, id, units, work) {
+  const before = read();
+  const result = await work();
+  const after = read();
+  if (before.load !== undefined) {
+    const known = notes.get(id) ?? { units: 0, us: {} };
+    const us = Object.keys(before).map((name) => [
+      name,
+      (known.us[name] ?? 0) + (after[name] - before[name]) * 1e6,
+    ]);
+    notes.set(id, { units: known.units + units, us: Object.fromEntries(us) });
+  }
+  return result;
+}
+
 /** The raw processes that the cases ask for, on a database of their own. */
 async function startRaw(path, wanted, postgres, redis) {
   const { default: pg } = await import('pg');
@@ -194,6 +215,12 @@ async function startRaw(path, wanted, postgres, redis) {
   return {
     db,
     processes,
+    cpu: () => ({
+      raw: Object.values(processes).reduce((sum, { pid }) => sum + cpuSeconds(pid), 0),
+      redis: path === 'redis' ? cpuSeconds(redis.pid) : 0,
+      postgres: cpuSecondsOfFamily(postgres.pid),
+      load: cpuSeconds(process.pid),
+    }),
     async stop() {
       await Promise.all(Object.values(processes).map((one) => one.stop()));
       await db.end();
@@ -274,8 +301,16 @@ function report() {
 function runQuietly(title, command, args) {
   say(title);
   return new Promise((done) => {
-    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] });
-    child.once('error', () => done(1));
-    child.once('exit', (code) => done(code ?? 1));
+    setUp = spawn(command, args, {
+      cwd: ROOT,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      detached: true,
+    });
+    const end = (code) => {
+      setUp = undefined;
+      done(code);
+    };
+    setUp.once('error', () => end(1));
+    setUp.once('exit', (code) => end(code ?? 1));
   });
 }

@@ -10,6 +10,8 @@ import { createRunEnds } from './events/ends.ts';
 import { createLogHub } from './events/hub.ts';
 import type { ReaderDeps } from './events/reader.ts';
 import { createRedisBackend } from './events/redis-backend.ts';
+import { readLangGraphJson } from './graphs/langgraph-json.ts';
+import { createProjectStore } from './graphs/project-store.ts';
 import { createGraphRegistry } from './graphs/registry.ts';
 import type { GraphRegistryOptions } from './graphs/registry.ts';
 import type { Service } from './lib/service.ts';
@@ -33,7 +35,6 @@ import { refuseEviction } from './redis/policy.ts';
 import { createScripts } from './redis/scripts.ts';
 import type { SubmitDeps } from './runs/submit.ts';
 import { cronRunOf } from './server/cron-run.ts';
-import { ItemStore } from './store/items.ts';
 import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { createAddressGuard } from './webhooks/addresses.ts';
@@ -142,8 +143,11 @@ export async function createCore(
         });
   const directLog = createDirectBackend({ db: pool, signals });
 
+  const project =
+    graphOptions.file === undefined ? undefined : readLangGraphJson(graphOptions.file);
+  const store = createProjectStore(pool, project?.store);
   const graphs = createGraphRegistry(
-    { checkpoints: new CheckpointStorage(pool), store: new ItemStore(pool) },
+    { checkpoints: new CheckpointStorage(pool), store },
     graphOptions,
   );
   const submit: SubmitDeps = { pool, queue, signals, keys, scripts, onTrouble };
@@ -185,6 +189,7 @@ export async function createCore(
       leaseMs: claimer.leaseMs,
       cancelDeadlineMs: config.CANCEL_DEADLINE_SECS * 1_000,
       temporaryThreadTtlMs: config.TEMPORARY_THREAD_TTL_SECS * 1_000,
+      expirers: [() => store.deleteExpired()],
     }),
   ];
   if (redis !== undefined && scripts !== undefined)
@@ -216,6 +221,8 @@ export async function createCore(
     hub,
     reader,
     graphs,
+    store,
+    http: project?.http,
     submit,
     metrics,
     claimer,

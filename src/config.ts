@@ -25,6 +25,15 @@ const url = (...protocols: string[]): z.ZodType<string> =>
     message: `expected a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
   });
 
+/** undefined for what is no JSON: the schema says what was expected. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 const Environment = z.object({
   /** Unset: Postgres from npm is started in DATA_DIR. */
   DATABASE_URL: url('postgres:', 'postgresql:').optional(),
@@ -75,6 +84,21 @@ const Environment = z.object({
   WEBHOOK_RETRY_SECS: seconds(5, 0.01),
   BODY_BYTES_MAX: count(32 * 1024 * 1024, 1_024, 1024 * 1024 * 1024),
   LANGGRAPH_CONFIG_PATH: z.string().default('langgraph.json'),
+  /** JSON: configuration of the graphs' default assistants, `{"agent": {"configurable": {}, "context": {}}}`. */
+  LANGGRAPH_CONFIG: z
+    .string()
+    .default('{}')
+    .transform(parseJson)
+    .pipe(
+      z.record(
+        z.string(),
+        z.looseObject({
+          configurable: z.record(z.string(), z.unknown()).optional(),
+          context: z.record(z.string(), z.unknown()).optional(),
+        }),
+        'expected JSON: graph ids with their configuration',
+      ),
+    ),
   DATA_DIR: z.string().default('.millrace'),
   LOG_LEVEL: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
   LOG_FORMAT: z.enum(['json', 'text']).optional(),

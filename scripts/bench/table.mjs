@@ -50,6 +50,7 @@ export function printNotes(rows, paint) {
       row.baseline && `baseline: ${row.baseline.name}`,
       row.note,
       row.cpu && `CPU µs a unit: ${cpuText(row.cpu)}`,
+      row.rawCpu && `baseline: ${cpuText(row.rawCpu)}`,
     ].filter(Boolean);
     if (notes.length === 0 && row.detail === undefined) continue;
     console.log(`${paint(2, row.id)}  ${notes.join('; ')}`);
@@ -58,7 +59,9 @@ export function printNotes(rows, paint) {
   }
 }
 
-export const cpuText = (cpu) =>
-  Object.entries(cpu)
-    .map(([name, us]) => `${name} ${figure(us)}`)
-    .join(', ');
+/** The load generator is not what is measured, so the sum is without it. */
+function cpuText({ units, us }) {
+  const parts = Object.entries(us).filter(([, n]) => n > 0);
+  const sum = parts.reduce((all, [name, n]) => (name === 'load' ? all : all + n), 0);
+  return `${figure(sum / units)} (${parts.map(([name, n]) => `${name} ${figure(n / units)}`).join(', ')})`;
+}

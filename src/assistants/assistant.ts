@@ -46,18 +46,38 @@ const VERSIONED = 'assistant_id, version, graph_id, name, description, config, c
 export const assistantIdOf = (named: string): string =>
   isGuid(named) ? named.toLowerCase() : defaultAssistantId(named);
 
-/** Makes the default assistants of a deployment's graphs where they are missing; any number of servers may do so at once. */
-export async function ensureSystemAssistants(db: Db, graphIds: readonly string[]): Promise<void> {
+/** By graph: `context`, and the rest is the config. */
+export type AssistantDefaults = Readonly<
+  Record<string, Readonly<Record<string, unknown>> & { readonly context?: unknown }>
+>;
+
+/**
+ * Makes the default assistants of a deployment's graphs where they are missing; any number of servers may do so
+ * at once. `defaults` also reach those that are there, as long as nobody has made a version of their own.
+ */
+export async function ensureSystemAssistants(
+  db: Db,
+  graphIds: readonly string[],
+  defaults: AssistantDefaults = {},
+): Promise<void> {
   if (graphIds.length === 0) return;
+  const rows = graphIds.map((graph) => {
+    const { context, ...config } = defaults[graph] ?? {};
+    return { id: defaultAssistantId(graph), graph, config, context: context ?? {} };
+  });
   await db.query(
     `WITH made AS (
-       INSERT INTO assistants (assistant_id, graph_id, name, metadata)
-       SELECT a.id, a.graph, a.graph, '{"created_by": "system"}'
-       FROM unnest($1::uuid[], $2::text[]) AS a (id, graph) ORDER BY a.id
-       ON CONFLICT DO NOTHING RETURNING *
+       INSERT INTO assistants AS a (assistant_id, graph_id, name, metadata, config, context)
+       SELECT d.id, d.graph, d.graph, '{"created_by": "system"}', coalesce(d.config, '{}'), coalesce(d.context, '{}')
+       FROM json_to_recordset($1) AS d (id uuid, graph text, config json, context json) ORDER BY d.id
+       ON CONFLICT (assistant_id) DO UPDATE SET config = EXCLUDED.config, context = EXCLUDED.context
+         WHERE a.version = 1 AND a.graph_id = ANY($2)
+           AND (a.config::text, a.context::text) <> (EXCLUDED.config::text, EXCLUDED.context::text)
+       RETURNING *
      )
-     INSERT INTO assistant_versions (${VERSIONED}) SELECT ${VERSIONED} FROM made`,
-    [graphIds.map(defaultAssistantId), graphIds],
+     INSERT INTO assistant_versions (${VERSIONED}) SELECT ${VERSIONED} FROM made
+     ON CONFLICT (assistant_id, version) DO UPDATE SET config = EXCLUDED.config, context = EXCLUDED.context`,
+    [JSON.stringify(rows), Object.keys(defaults)],
   );
 }
 

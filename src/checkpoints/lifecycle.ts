@@ -40,6 +40,31 @@ export async function deleteRunCheckpoints(db: Db, runId: string): Promise<void>
   );
 }
 
+/** Leaves the latest state of each namespace, with no way back from it. */
+export async function keepLatestCheckpoints(db: Db, threadId: string): Promise<void> {
+  await db.query(
+    `WITH latest AS (
+       SELECT DISTINCT ON (checkpoint_ns) checkpoint_ns, checkpoint_id FROM checkpoints
+       WHERE thread_id = $1 ORDER BY checkpoint_ns, position DESC
+     ), gone AS (
+       DELETE FROM checkpoints WHERE thread_id = $1
+         AND (checkpoint_ns, checkpoint_id) NOT IN (SELECT * FROM latest)
+     ), first AS (
+       UPDATE checkpoints SET parent_id = NULL WHERE thread_id = $1
+         AND (checkpoint_ns, checkpoint_id) IN (SELECT * FROM latest)
+     )
+     DELETE FROM checkpoint_writes WHERE thread_id = $1
+       AND (checkpoint_ns, checkpoint_id) NOT IN (SELECT * FROM latest)`,
+    [threadId],
+  );
+  await db.query(
+    `DELETE FROM checkpoint_blobs b WHERE b.thread_id = $1 AND NOT EXISTS (
+       SELECT 1 FROM checkpoints c WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns
+         AND c.head -> 'channel_versions' ->> b.channel = b.version)`,
+    [threadId],
+  );
+}
+
 export async function deleteThreadCheckpoints(db: Db, threadId: string): Promise<void> {
   await db.query(
     `WITH a AS (DELETE FROM checkpoints WHERE thread_id = $1),

@@ -41,6 +41,8 @@ export interface ReaderOptions {
   after: Position | undefined;
   /** First seq of the run, when it is known: a rewind is told relative to it. */
   runFirst?: number | undefined;
+  /** The thread need not exist yet: wait for it. */
+  waitForThread?: boolean;
 }
 
 export interface Reader {
@@ -130,7 +132,8 @@ export function openReader(deps: ReaderDeps, options: ReaderOptions, sink: Reade
   async function readToEnd(): Promise<string | undefined> {
     for (let stuck = 0; !closed && stuck < STUCK_PAGES_MAX;) {
       const page = await readPage(deps, threadId, { seq, term }, runId);
-      if (page === undefined) return DELETED;
+      if (page === undefined)
+        return options.waitForThread === true && term === undefined ? undefined : DELETED;
       if (page.laterStart <= seq) {
         rewind(page.laterStart - 1);
         continue;

@@ -2,7 +2,9 @@
  * The only writer of a thread's log while its term lasts.
  *
  * Batching is natural: one append is under way, what is emitted meanwhile goes with the next. No timer,
- * so a quiet run has no added latency and a busy one has large batches.
+ * so a quiet run has no added latency and a busy one has large batches. Only the first append of a term
+ * waits a moment: a run that ends sooner leaves all of its events to its end, and costs no append,
+ * no mark and no turn of the archiver.
  * Every event stays in memory until Postgres has it, so whatever Redis loses is sent again.
  *
  *   redis ──(connection lost, backpressure too long)──▶ direct
@@ -22,6 +24,8 @@ import type { AppendReply, LogBackend, LogOwner } from './backend.ts';
 /** Events and characters of one append. */
 const BATCH_EVENTS_MAX = 1_000;
 const BATCH_LENGTH_MAX = 512 * 1024;
+/** How long the first append waits for the end of a short run; what it may add to a client's first event. */
+const FIRST_APPEND_MS = 5;
 /** Characters kept in memory for events that Postgres does not have; at the limit the graph waits. */
 export const BUFFER_LENGTH_MAX = 16 * 1024 * 1024;
 /** The same as a number of events, because each has its own cost. */
@@ -211,7 +215,7 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
     if (pumping) return;
     pumping = true;
     // Events emitted in the same tick go together.
-    await Promise.resolve();
+    await (sent < owner.start ? delay(FIRST_APPEND_MS) : Promise.resolve());
     let retryMs = RETRY_DELAY_MS.first;
     while (!finished && !fenced) {
       const idle = mode.name === 'direct' ? head > last() : sent >= last();

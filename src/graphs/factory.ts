@@ -1,4 +1,5 @@
 /** A graph that is made anew, from the config at hand, for each execution and each query. */
+import { AppError } from '../errors.ts';
 import type {
   Execution,
   ExecutionResult,
@@ -8,8 +9,13 @@ import type {
   JsonObject,
   StateQuery,
   StateUpdate,
+  Supersteps,
   ThreadState,
 } from './port.ts';
+
+export class UpdateUnsupportedError extends AppError {
+  readonly code = 'input_invalid';
+}
 
 export class FactoryGraph implements Graph {
   readonly graphId: string;
@@ -31,6 +37,12 @@ export class FactoryGraph implements Graph {
   }
   async updateState(update: StateUpdate): Promise<JsonObject> {
     return (await this.#make(update.config)).updateState(update);
+  }
+  async applySupersteps(supersteps: Supersteps): Promise<void> {
+    const graph = await this.#make(supersteps.config);
+    if (graph.applySupersteps === undefined)
+      throw new UpdateUnsupportedError(`Graph "${this.graphId}" takes no supersteps`);
+    await graph.applySupersteps(supersteps);
   }
   async draw(config: GraphConfig, xray: boolean | number): Promise<JsonObject> {
     return (await this.#make(config)).draw(config, xray);

@@ -18,11 +18,45 @@ export interface GraphSpec {
   readonly origin: string;
 }
 
+/** An export of a module of the project. */
+export type ExportSpec = Pick<GraphSpec, 'file' | 'exportName' | 'origin'>;
+
+export interface StoreSpec {
+  readonly index?: {
+    /** Which function makes vectors; text when it names none of the project: why not. */
+    readonly embed: ExportSpec | string;
+    readonly dims: number;
+    readonly fields: readonly string[];
+  };
+  readonly ttl: { readonly defaultMinutes?: number; readonly refreshOnRead?: boolean };
+}
+
+/** As the file has it: names of the official server. */
+export type CorsSpec = z.infer<typeof corsSchema>;
+
+export const HTTP_PARTS = ['assistants', 'threads', 'runs', 'store', 'meta', 'ui'] as const;
+export type HttpPart = (typeof HTTP_PARTS)[number];
+
+export interface HttpSpec {
+  /** The project's own routes. */
+  readonly app?: ExportSpec;
+  /** Parts of the API that are not served. */
+  readonly disabled: readonly HttpPart[];
+  readonly cors?: CorsSpec;
+}
+
 export interface LangGraphJson {
   readonly graphs: readonly GraphSpec[];
+  readonly store: StoreSpec;
+  readonly http: HttpSpec;
   /** Variables for the graphs' process; those already set win. Applied by the composition root. */
   readonly env: Readonly<Record<string, string>>;
 }
+
+/** What pgvector stores at most. */
+const VECTOR_DIMS_MAX = 16_000;
+/** A path, in contrast to `openai:text-embedding-3-small`. */
+const PATH = /^\.{0,2}\/|\.[cm]?[jt]sx?(:|$)/;
 
 const location = z
   .string()
@@ -30,6 +64,15 @@ const location = z
     /^[^:]+(:[^:/\\]+)?$/,
     'expected "./path/to/file.ts:exportName", e.g. "./src/agent.ts:graph"',
   );
+const corsSchema = z.looseObject({
+  allow_origins: z.array(z.string()).optional(),
+  allow_origin_regex: z.string().refine(isPattern, 'expected a regular expression').optional(),
+  allow_methods: z.array(z.string()).optional(),
+  allow_headers: z.array(z.string()).optional(),
+  allow_credentials: z.boolean().optional(),
+  expose_headers: z.array(z.string()).optional(),
+  max_age: z.number().int().min(0).optional(),
+});
 const schema = z.looseObject({
   graphs: z.record(
     z.string().min(1),
@@ -37,6 +80,35 @@ const schema = z.looseObject({
       error: 'expected "./path/to/file.ts:exportName" or {"path": "./path/to/file.ts:exportName"}',
     }),
   ),
+  store: z
+    .looseObject({
+      index: z
+        .looseObject({
+          embed: z.string().min(1),
+          dims: z.number().int().min(1).max(VECTOR_DIMS_MAX),
+          fields: z.array(z.string().min(1)).min(1).default(['$']),
+        })
+        .optional(),
+      ttl: z
+        .looseObject({
+          default_ttl: z.number().positive().nullish(),
+          refresh_on_read: z.boolean().optional(),
+        })
+        .optional(),
+    })
+    .default({}),
+  http: z
+    .looseObject({
+      app: location.optional(),
+      cors: corsSchema.optional(),
+      disable_assistants: z.boolean().optional(),
+      disable_threads: z.boolean().optional(),
+      disable_runs: z.boolean().optional(),
+      disable_store: z.boolean().optional(),
+      disable_meta: z.boolean().optional(),
+      disable_ui: z.boolean().optional(),
+    })
+    .default({}),
   env: z
     .union([z.string(), z.record(z.string(), z.string())], {
       error: 'expected the path of an env file or an object of strings',
@@ -56,11 +128,55 @@ export function readLangGraphJson(file: string): LangGraphJson {
       `${path}: ${key === '' ? 'the document' : key}: ${issue?.message ?? 'is invalid'}`,
     );
   }
-  const { graphs, env } = parsed.data;
+  const { graphs, store, http, env } = parsed.data;
   return {
     graphs: Object.entries(graphs).map(([graphId, value]) => specOf(path, graphId, value)),
+    store: storeOf(path, store),
+    http: {
+      disabled: HTTP_PARTS.filter((part) => http[`disable_${part}`] === true),
+      ...(http.app === undefined ? {} : { app: exportOf(path, http.app, 'http.app') }),
+      ...(http.cors === undefined ? {} : { cors: http.cors }),
+    },
     env: typeof env === 'string' ? readEnvFile(path, env) : (env ?? {}),
   };
+}
+
+function isPattern(text: string): boolean {
+  try {
+    new RegExp(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function storeOf(
+  path: string,
+  { index, ttl }: z.infer<typeof schema>['store'],
+): LangGraphJson['store'] {
+  const { default_ttl: defaultMinutes, refresh_on_read: refreshOnRead } = ttl ?? {};
+  return {
+    ttl: {
+      ...(defaultMinutes == null ? {} : { defaultMinutes }),
+      ...(refreshOnRead === undefined ? {} : { refreshOnRead }),
+    },
+    ...(index === undefined
+      ? {}
+      : {
+          index: {
+            dims: index.dims,
+            fields: index.fields,
+            embed: PATH.test(index.embed)
+              ? exportOf(path, index.embed, 'store.index.embed')
+              : `${path}: store.index.embed: expected "./path/to/file.ts:exportName" of a function that makes vectors, found "${index.embed}"`,
+          },
+        }),
+  };
+}
+
+function exportOf(path: string, where: string, key: string): ExportSpec {
+  const [relative = '', exportName = 'default'] = where.split(':');
+  return { file: resolve(dirname(path), relative), exportName, origin: `${path}: ${key}` };
 }
 
 function specOf(
@@ -70,12 +186,9 @@ function specOf(
 ): GraphSpec {
   const { path: where, description } =
     typeof value === 'string' ? { path: value, description: undefined } : value;
-  const [relative = '', exportName = 'default'] = where.split(':');
   return {
     graphId,
-    file: resolve(dirname(path), relative),
-    exportName,
-    origin: `${path}: graphs.${graphId}`,
+    ...exportOf(path, where, `graphs.${graphId}`),
     ...(description === undefined ? {} : { description }),
   };
 }

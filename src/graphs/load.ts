@@ -1,12 +1,12 @@
 /**
- * Imports the module of a graph. TypeScript goes through tsx, registered once and only when the first
+ * Imports a module of the project, such as a graph's. TypeScript goes through tsx, registered once and only when the first
  * TypeScript graph is loaded, without a namespace of its own: a graph must share @langchain/langgraph with
  * us, and a second copy would cost 39 MiB.
  */
 import { existsSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { GraphInvalidError } from './adapter.ts';
-import type { GraphSpec } from './langgraph-json.ts';
+import type { ExportSpec } from './langgraph-json.ts';
 
 const TYPESCRIPT = /\.[mc]?tsx?$/;
 
@@ -16,7 +16,7 @@ let registered: Promise<void> | undefined;
  * @returns what the export is, awaited when it is a promise; functions are factories and not called here
  * @throws {GraphInvalidError} naming where the graph is written, its file and its export
  */
-export async function loadExport(spec: GraphSpec): Promise<unknown> {
+export async function loadExport(spec: ExportSpec): Promise<unknown> {
   const { file, exportName, origin } = spec;
   if (!existsSync(file)) throw new GraphInvalidError(`${origin}: there is no file ${file}`);
   let module: Record<string, unknown>;
@@ -24,7 +24,9 @@ export async function loadExport(spec: GraphSpec): Promise<unknown> {
     if (TYPESCRIPT.test(file)) await (registered ??= registerTypeScript());
     module = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
   } catch (cause) {
-    throw new GraphInvalidError(`${origin}: ${file} cannot be imported`, { cause });
+    // The reason stands in the run's error: without it nobody can mend the module.
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new GraphInvalidError(`${origin}: ${file} cannot be imported: ${reason}`, { cause });
   }
   const names = Object.keys(module);
   if (!names.includes(exportName))

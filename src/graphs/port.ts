@@ -6,6 +6,7 @@
  * HTTP.md section 2), because they go straight to Postgres and to SSE.
  */
 import type { CheckpointWriter } from '../checkpoints/writer.ts';
+import type { Protocol } from '../protocol/lifecycle.ts';
 
 /** Stream modes as the LangGraph API names them. */
 export const STREAM_MODES = [
@@ -65,6 +66,8 @@ export interface Execution {
   readonly context: JsonObject;
   readonly streamModes: readonly StreamMode[];
   readonly streamSubgraphs: boolean;
+  /** `v2`: events go out as protocol v2 (protocol/event.ts) instead of as stream modes. */
+  readonly protocol?: Protocol;
   readonly interruptBefore: '*' | readonly string[] | null;
   readonly interruptAfter: '*' | readonly string[] | null;
   readonly durability: 'sync' | 'async' | 'exit' | null;
@@ -133,6 +136,13 @@ export interface StateUpdate {
   asNode?: string;
 }
 
+/** Several updates as if nodes had made them: one checkpoint for each inner list. */
+export interface Supersteps {
+  threadId: string;
+  config: GraphConfig;
+  steps: readonly (readonly { values: unknown; command: RunCommand | null; asNode: string }[])[];
+}
+
 export interface HistoryQuery extends StateQuery {
   limit: number;
   before?: JsonObject;
@@ -147,6 +157,8 @@ export interface Graph {
   getHistory(query: HistoryQuery): Promise<ThreadState[]>;
   /** @returns the checkpoint config of the new state */
   updateState(update: StateUpdate): Promise<JsonObject>;
+  /** Only of graphs that can. */
+  applySupersteps?(supersteps: Supersteps): Promise<void>;
   /** `{nodes, edges}` as drawn by clients; xray opens subgraphs to that depth. */
   draw(config: GraphConfig, xray: boolean | number): Promise<JsonObject>;
   schemas(config: GraphConfig): Promise<JsonObject>;

@@ -51,7 +51,7 @@ interface Message {
   toDict(): { type: string; data: Record<string, unknown> };
 }
 
-function isMessage(value: unknown): value is Message {
+export function isMessage(value: unknown): value is Message {
   return (
     typeof value === 'object' &&
     value !== null &&
@@ -59,7 +59,7 @@ function isMessage(value: unknown): value is Message {
   );
 }
 
-function flat(message: Message): Record<string, unknown> {
+export function flat(message: Message): Record<string, unknown> {
   const { type, data } = message.toDict();
   return { ...data, type };
 }

@@ -5,6 +5,7 @@
 import type { Pool } from '../postgres/pool.ts';
 import { takeOverRun } from '../runs/claim.ts';
 import type { Claimer } from '../runs/claim.ts';
+import { rootLifecycle } from '../protocol/lifecycle.ts';
 import { finishRun, rollBackRun, webhookOf } from '../runs/finish.ts';
 import type { RunEnding } from '../runs/finish.ts';
 import { publishEnd } from '../runs/publish-end.ts';
@@ -28,6 +29,7 @@ export async function endByFence(
   if (claim === undefined) return;
   const owner = await openTerm(deps, claim);
   if (owner === undefined) return;
+  const terminal = rootLifecycle(claim, 'interrupted');
   const ending: RunEnding = {
     threadId: owner.threadId,
     runId: owner.runId,
@@ -37,8 +39,13 @@ export async function endByFence(
     output: null,
     state: null,
     threadStatus: 'idle',
-    rest: [],
-    lastSeq: owner.start - 1,
+    rest: terminal.map((event, i) => ({
+      threadId: owner.threadId,
+      seq: owner.start + i,
+      term: owner.term,
+      ...event,
+    })),
+    lastSeq: owner.start + terminal.length - 1,
     webhook: webhookOf(claim.kwargs),
   };
   let status: string = ending.status;
@@ -53,6 +60,6 @@ export async function endByFence(
   const { threadId, runId, lastSeq, term } = ending;
   publishEnd(deps, owner, { threadId, runId, status, lastSeq, term }, finished.next, {
     first: owner.start,
-    events: [],
+    events: terminal,
   });
 }

@@ -20,6 +20,8 @@ export interface SweeperDeps extends EndByFenceDeps {
   readonly leaseMs: number;
   readonly cancelDeadlineMs: number;
   readonly temporaryThreadTtlMs: number;
+  /** What else has outlived its time: each removes a batch of it. */
+  readonly expirers: readonly (() => Promise<unknown>)[];
 }
 
 export interface Sweeper extends Service {
@@ -44,11 +46,14 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
       await wakeOverdue();
       for (const run of await unheededCancels(deps.pool, deps.cancelDeadlineMs))
         await endByFence(deps, run);
-      if (sweeps++ % RETENTION_SWEEPS === 0) {
-        await deleteExpiredThreads(deps.pool, deps.temporaryThreadTtlMs);
-        await deleteOldDeliveries(deps.pool);
-        await deleteExpiredKeys(deps.pool);
-      }
+      if (sweeps++ % RETENTION_SWEEPS === 0)
+        for (const expire of [
+          () => deleteExpiredThreads(deps.pool, deps.temporaryThreadTtlMs),
+          () => deleteOldDeliveries(deps.pool),
+          () => deleteExpiredKeys(deps.pool),
+          ...deps.expirers,
+        ])
+          await expire();
     } catch (error) {
       spareUntil = Date.now() + deps.leaseMs;
       deps.onTrouble('sweep', error);

@@ -163,8 +163,8 @@ async function goOn(
   const { options, state, spec, persister } = host;
   const { pending, tuple } = loaded;
   const { sameRun, answer } = start;
-  // This run's own earlier attempt got past the step it resumed: its answer and update were used.
-  const used = sameRun && tuple.metadata?.source === 'loop';
+  // A checkpoint of this very run: its input, update or answer was used by an earlier attempt.
+  const used = sameRun;
   host.load(pending);
   for (const [, channel, value] of pending) {
     const kept = channel === COMMAND ? (value as KeptCommand) : undefined;
@@ -192,7 +192,7 @@ async function goOn(
   state.updated = undefined;
   // Going on is the answer to a breakpoint. The attempt that died at one has not been answered.
   if (!sameRun) state.noteInterrupt();
-  else if (used) await stopAfterLast(host, tuple);
+  else if (tuple.metadata?.source === 'loop') await stopAfterLast(host, tuple);
   if (loaded.timeTravel && answer === undefined) await recorder.checkpoint('fork');
   const idle = options.idleIsError && !sameRun && state.plan().length === 0;
   if (idle) {

@@ -141,7 +141,13 @@ export class RunHost implements TaskHost {
   #effectsOfStep(): Effects {
     const { persister } = this;
     this.#effects ??= new Effects(
-      persister === undefined ? undefined : (id, writes) => persister.writesDurably(id, writes),
+      persister === undefined
+        ? undefined
+        : async (id, writes) => {
+            // Found again only if the task is: from the checkpoints of the graphs around.
+            await this.options.parent?.makeDurable();
+            await persister.writesDurably(id, writes);
+          },
     );
     return this.#effects;
   }
@@ -288,6 +294,11 @@ export class RunHost implements TaskHost {
         parents: {
           ...options.parent?.parents,
           ...(checkpointId === undefined ? {} : { [options.ns]: checkpointId }),
+        },
+        makeDurable: async () => {
+          await options.parent?.makeDurable();
+          this.persister?.release();
+          await this.persister?.settle();
         },
       },
     };

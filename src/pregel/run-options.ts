@@ -67,6 +67,8 @@ export interface ParentRun {
   readonly resume: Resume;
   /** Namespace → checkpoint id of the graphs around. */
   readonly parents: Readonly<Record<string, string>>;
+  /** Settles when the checkpoints of the graphs around are stored, whatever the durability. */
+  makeDurable(): Promise<void>;
 }
 
 /** What a graph that runs inside an actor takes over from the run around it. */

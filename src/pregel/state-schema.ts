@@ -107,11 +107,20 @@ export function stateChannels(schema: StateSchema): Record<string, BaseChannel> 
 function channelOf(field: z.ZodType): BaseChannel {
   const spec = fields.get(field);
   if (spec !== undefined) return spec.channel();
-  if (field instanceof z.ZodDefault) {
-    // zod's default is a getter: each read makes the value anew.
-    return new LastValue<unknown>(field, () => structuredClone(field.def.defaultValue));
+  const initial = defaultOf(field);
+  if (initial !== undefined) {
+    // zod's default is a getter, which may make the value anew at each read.
+    return new LastValue<unknown>(field, () => structuredClone(initial.defaultValue));
   }
   return new LastValue<unknown>(field);
+}
+
+/** By shape: the project's zod may be another copy than ours. */
+function defaultOf(
+  field: z.ZodType,
+): { readonly defaultValue: unknown; readonly innerType: z.ZodType } | undefined {
+  const { def } = field._zod;
+  return def.type === 'default' ? (def as unknown as ReturnType<typeof defaultOf>) : undefined;
 }
 
 /** The channel a field of an input or output schema means must be the state's. */
@@ -135,7 +144,7 @@ export function updateSchema(schema: StateSchema): z.ZodObject {
   const shape = Object.entries(schema.shape).map(([name, each]): [string, z.ZodType] => {
     const field = each as z.ZodType;
     const own = fields.get(field)?.update ?? field;
-    const bare = own instanceof z.ZodDefault ? (own.def.innerType as z.ZodType) : own;
+    const bare = defaultOf(own)?.innerType ?? own;
     return [name, bare.optional()];
   });
   return z.object(Object.fromEntries(shape));

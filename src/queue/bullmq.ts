@@ -4,7 +4,7 @@
  * them: retries and failures are rows, and a job that stays would block its id.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { Queue, Worker } from 'bullmq';
+import { Queue, WaitingError, Worker } from 'bullmq';
 import { z } from 'zod';
 import type { RunConsumer, RunHandler, RunQueue, WakeUp } from './port.ts';
 
@@ -88,10 +88,16 @@ export function createBullmqConsumer(
     start() {
       worker ??= new Worker(
         RUN_QUEUE_NAME,
-        async (job) => {
+        async (job, token) => {
           const data = JobData.safeParse(job.data);
-          if (data.success) await handler(data.data.runId);
-          else options.onTrouble(`job ${String(job.id)}`, data.error);
+          if (!data.success) {
+            options.onTrouble(`job ${String(job.id)}`, data.error);
+            return;
+          }
+          if (await handler(data.data.runId)) return;
+          // A paused worker's blocking read still brings the job that ends it.
+          await job.moveToWait(token);
+          throw new WaitingError();
         },
         {
           prefix: bullPrefix({ ...options, onRefused: () => undefined }),

@@ -25,5 +25,8 @@ export interface RunConsumer extends Service {
   pause(): Promise<void>;
 }
 
-/** Settles when the run has ended here, or was not there to take. Never rejects. */
-export type RunHandler = (runId: string) => Promise<void>;
+/**
+ * Settles when the run has ended here, or was not there to take. Never rejects.
+ * @returns false when this worker stops and has not looked: the wake-up is another's
+ */
+export type RunHandler = (runId: string) => Promise<boolean>;

@@ -37,6 +37,8 @@ export function publishEnd(
     ).catch((error: unknown) => {
       deps.onTrouble('close log', error);
     });
+  // Readers of the whole thread wait for events, not for this run's end.
+  else if (unsent.events.length > 0) deps.signals.publish('log', end.threadId);
   deps.signals.publish('ended', JSON.stringify(end));
   if (next !== undefined) deps.queue.wake([next]);
 }

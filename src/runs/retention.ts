@@ -4,6 +4,7 @@ import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
 
 const THREADS_MAX = 500;
+const OUTLIVED = `ttl_minutes IS NOT NULL AND updated_at < now() - ttl_minutes * interval '1 minute'`;
 
 /** Everything of a thread but its row; call it under the row's lock, then delete the row. */
 export async function deleteThreadData(db: Db, threadId: string): Promise<void> {
@@ -13,17 +14,23 @@ export async function deleteThreadData(db: Db, threadId: string): Promise<void> 
   await db.query('DELETE FROM voids WHERE thread_id = $1', [threadId]);
 }
 
-/** Threads of finished stateless runs, `ttlMs` after the end: until then a client may still come back. */
+/**
+ * Threads of finished stateless runs, `ttlMs` after the end: until then a client may still come back. And
+ * threads that were given a time of their own, that long after they were last used.
+ */
 export async function deleteExpiredThreads(pool: Pool, ttlMs: number): Promise<number> {
   const { rows } = await pool.query<{ thread_id: string }>(
     `SELECT thread_id FROM threads
-     WHERE hidden AND active_runs = 0 AND updated_at < now() - $1 * interval '1 ms' LIMIT $2`,
+     WHERE hidden AND active_runs = 0 AND updated_at < now() - $1 * interval '1 ms'
+     UNION ALL
+     SELECT thread_id FROM threads WHERE ${OUTLIVED} AND active_runs = 0 LIMIT $2`,
     [ttlMs, THREADS_MAX],
   );
   for (const { thread_id: threadId } of rows)
     await transaction(pool, async (db) => {
       const locked = await db.query(
-        'SELECT 1 FROM threads WHERE thread_id = $1 AND active_runs = 0 FOR UPDATE SKIP LOCKED',
+        `SELECT 1 FROM threads WHERE thread_id = $1 AND active_runs = 0 AND (hidden OR ${OUTLIVED})
+         FOR UPDATE SKIP LOCKED`,
         [threadId],
       );
       if (locked.rows.length === 0) return;

@@ -1,5 +1,6 @@
 /** A run's row, as every part of the system sees it. */
 import { AppError } from '../errors.ts';
+import type { Protocol } from '../protocol/lifecycle.ts';
 
 export const RUN_STATUSES = [
   'pending',
@@ -42,6 +43,8 @@ export interface RunKwargs {
   subgraphs: boolean;
   resumable: boolean;
   durability: 'sync' | 'async' | 'exit' | null;
+  /** Absent: events are written as stream modes. */
+  protocol?: Protocol;
 }
 
 export interface RunRow {

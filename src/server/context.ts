@@ -3,9 +3,11 @@ import type { TermAttempts } from './attempts.ts';
 import type { ServerDeps } from './deps.ts';
 import type { OpenResponses } from './open-responses.ts';
 import type { PostgresGuard } from './postgres-guard.ts';
+import type { IdSuffixes } from './v2/event-ids.ts';
 
 export interface RouteContext extends ServerDeps {
   readonly guard: PostgresGuard;
   readonly attempts: TermAttempts;
+  readonly suffixes: IdSuffixes;
   readonly open: OpenResponses;
 }

@@ -1,9 +1,12 @@
 /** What the HTTP side needs from the composition root. */
+import type { AssistantDefaults } from '../assistants/assistant.ts';
 import type { ReaderDeps } from '../events/reader.ts';
 import type { RunEnds } from '../events/ends.ts';
+import type { HttpSpec } from '../graphs/langgraph-json.ts';
 import type { GraphRegistry } from '../graphs/port.ts';
 import type { Pool } from '../postgres/pool.ts';
 import type { SubmitDeps } from '../runs/submit.ts';
+import type { ItemStore } from '../store/items.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 
@@ -13,14 +16,19 @@ export interface ServerConfig {
   /** 0: any free port. */
   readonly PORT: number;
   readonly BODY_BYTES_MAX: number;
+  /** Configuration of default assistants, by graph. */
+  readonly LANGGRAPH_CONFIG: AssistantDefaults;
 }
 
 export interface ServerDeps {
   readonly config: ServerConfig;
   readonly log: Log;
-  readonly metrics: Pick<Metrics, 'sseClients'>;
+  readonly metrics: Pick<Metrics, 'registry' | 'runsActive' | 'sseClients'>;
   readonly pool: Pool;
   readonly graphs: GraphRegistry;
+  readonly store: ItemStore;
+  /** langgraph.json, `http`. */
+  readonly http?: HttpSpec | undefined;
   readonly submit: SubmitDeps;
   readonly ends: RunEnds;
   readonly reader: ReaderDeps;

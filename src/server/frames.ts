@@ -4,6 +4,7 @@
  */
 import type { LogEvent } from '../events/event.ts';
 import { formatEventId } from './event-id.ts';
+import { asStreamMode } from './v2/as-stream-mode.ts';
 
 /** A batch becomes several buffers at this size, so that a slow client holds parts of it only. */
 const FRAME_BYTES = 256 * 1024;
@@ -68,9 +69,10 @@ export function encodeFrames(
 function encode(events: readonly LogEvent[], { n, attempt }: Numbering, view: View): Buffer[] {
   const frames: Buffer[] = [];
   let text = '';
-  events.forEach(({ type, data }, index) => {
-    if (!view.takes(type)) return;
-    text += frameText(type, data, formatEventId(n + index, attempt));
+  events.forEach((event, index) => {
+    const shown = asStreamMode(event);
+    if (shown === undefined || !view.takes(shown.type)) return;
+    text += frameText(shown.type, shown.data, formatEventId(n + index, attempt));
     if (text.length < FRAME_BYTES) return;
     frames.push(Buffer.from(text));
     text = '';

@@ -58,7 +58,7 @@ const RUN_LOG = `
  * @param lastEventId the header; undefined, empty and `-1` mean from the start
  * @throws {RunNotFoundError}
  * @throws {InputInvalidError} malformed, or of another run
- * @throws {CursorInvalidError} ahead of the log
+ * @throws {CursorInvalidError} ahead of the log of a run that has ended, or that Redis has no part in
  */
 export async function findPosition(
   deps: ReaderDeps,
@@ -98,15 +98,14 @@ async function positionInActive(
   const deadline = Date.now() + AHEAD_WAIT_MS;
   for (;;) {
     const log = await readRunLog(deps, run);
-    const head = await readHead(deps, log);
-    if (head.last >= after.seq || (log.log_term > after.term && !isTerminal(log.status)))
+    const last = await readLast(deps, log);
+    if (last >= after.seq || (log.log_term > after.term && !isTerminal(log.status)))
       return { after, rewound: false };
-    const bogus = isTerminal(log.status) || head.certain;
-    if (deps.redis === undefined || (bogus && Date.now() >= deadline))
-      throw ahead(client.id, `its last event is ${head.last - client.first}`);
-    // What Redis lost comes again, with the same ids: the client has to drop what it has of it.
-    if (Date.now() >= deadline)
-      return { after: { seq: head.last, term: after.term }, rewound: true };
+    // Postgres does not go back in time.
+    const bogus = deps.redis === undefined || isTerminal(log.status);
+    if (bogus) throw ahead(client.id, `its last event is ${last - client.first}`);
+    // Redis does, and does not know it: what it lost comes again, so the client drops what it has of it.
+    if (Date.now() >= deadline) return { after: { seq: last, term: after.term }, rewound: true };
     await delay(AHEAD_LOOK_MS);
   }
 }
@@ -140,15 +139,12 @@ async function readRunLog(
   return row;
 }
 
-/** @returns the last seq that can be read, and whether more cannot have been there */
-async function readHead(deps: ReaderDeps, log: Row): Promise<{ last: number; certain: boolean }> {
+/** @returns the last seq that can be read now */
+async function readLast(deps: ReaderDeps, log: Row): Promise<number> {
   const { redis, keys } = deps;
-  if (redis === undefined) return { last: log.archived_seq, certain: true };
-  const meta =
-    redis.status === 'ready'
-      ? await redis.hmget(keys.log(log.thread_id).meta, 't', 'l').catch(() => [])
-      : [];
-  const known = Number(meta[0] ?? NaN) === log.log_term;
-  const last = Math.max(log.archived_seq, known ? Number(meta[1] ?? 0) : 0);
-  return { last, certain: known };
+  if (redis?.status !== 'ready') return log.archived_seq;
+  const [term, last] = await redis
+    .hmget(keys.log(log.thread_id).meta, 't', 'l')
+    .catch((): string[] => []);
+  return Math.max(log.archived_seq, Number(term ?? NaN) === log.log_term ? Number(last ?? 0) : 0);
 }

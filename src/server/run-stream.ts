@@ -6,7 +6,7 @@ import type { RouteContext } from './context.ts';
 import { cancelLeft } from './run-wait.ts';
 import type { RunPosition } from './position.ts';
 import type { View } from './frames.ts';
-import { openSse } from './sse.ts';
+import { openSse, runFormat } from './sse.ts';
 
 export interface StreamOptions {
   readonly runId: string;
@@ -27,7 +27,6 @@ export function streamRun(context: RouteContext, response: Response, options: St
   context.metrics.sseClients.inc();
   const sink: ReaderSink = openSse(
     {
-      attempts: context.attempts,
       open: context.open,
       onTrouble: (what, error) => {
         context.reader.onTrouble(what, error);
@@ -35,8 +34,7 @@ export function streamRun(context: RouteContext, response: Response, options: St
     },
     response,
     {
-      threadId,
-      view: options.view,
+      format: runFormat(context.attempts, threadId, options.view),
       headers: options.headers,
       onClose(byClient) {
         reader.close();

@@ -1,6 +1,9 @@
 /** Answers with the end of a run: a newline now and then while it lasts, then one JSON document. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Response } from 'express';
 import { DELETED } from '../events/ends.ts';
+import { isTransient } from '../postgres/pool.ts';
+import type { Db } from '../postgres/pool.ts';
 import { isTerminal } from '../runs/run.ts';
 import { readOutcome } from '../runs/find.ts';
 import type { Outcome } from '../runs/find.ts';
@@ -10,6 +13,9 @@ import { sendJsonText } from './respond.ts';
 
 /** So often something is written, so that no proxy takes the connection for dead. */
 const KEEP_ALIVE_MS = 1_000;
+/** How long an outcome may be waited for when Postgres is away just as the run has ended. */
+const OUTCOME_LIMIT_MS = 60_000;
+const OUTCOME_RETRY_MS = { first: 50, max: 1_000 };
 /** Given as reason, because the default one is an exception with a stack, made anew for every wait. */
 const NOT_WAITING = new Error('nobody waits any more');
 
@@ -43,10 +49,13 @@ export async function answerWithEnd(
     // Listen first, then look.
     const ended = context.ends.wait(runId, gone.signal);
     ended.catch(() => undefined);
-    let outcome = options.mayHaveEnded ? await readOutcome(context.pool, runId) : undefined;
+    let outcome = options.mayHaveEnded
+      ? await outcomeOf(context.pool, runId, gone.signal)
+      : undefined;
     if (outcome === undefined || !isTerminal(outcome.status)) {
       const end = await ended;
-      outcome = end.status === DELETED ? undefined : await readOutcome(context.pool, runId);
+      outcome =
+        end.status === DELETED ? undefined : await outcomeOf(context.pool, runId, gone.signal);
     }
     clearInterval(keepAlive);
     answered = true;
@@ -57,6 +66,20 @@ export async function answerWithEnd(
     clearInterval(keepAlive);
     // When the look has answered, nobody listens any more.
     gone.abort(NOT_WAITING);
+  }
+}
+
+/** Tries again while Postgres is away: after an error the client would send its request, and so its run, anew. */
+async function outcomeOf(db: Db, runId: string, signal: AbortSignal): Promise<Outcome | undefined> {
+  const deadline = Date.now() + OUTCOME_LIMIT_MS;
+  for (let delayMs = OUTCOME_RETRY_MS.first; ;) {
+    try {
+      return await readOutcome(db, runId);
+    } catch (error) {
+      if (!isTransient(error) || Date.now() > deadline) throw error;
+      await delay(delayMs, undefined, { signal });
+      delayMs = Math.min(delayMs * 2, OUTCOME_RETRY_MS.max);
+    }
   }
 }
 

@@ -11,11 +11,14 @@ import type { Service } from '../lib/service.ts';
 import { createTermAttempts } from './attempts.ts';
 import type { RouteContext } from './context.ts';
 import { cors } from './cors.ts';
+import { createCustomApp } from './custom-app.ts';
 import type { ServerDeps } from './deps.ts';
 import { createOpenResponses } from './open-responses.ts';
 import { createPostgresGuard } from './postgres-guard.ts';
 import { notFound, problemHandler, sendText } from './problem.ts';
 import { routes } from './routes.ts';
+import { createIdSuffixes } from './v2/event-ids.ts';
+import { acceptSockets } from './v2/sockets.ts';
 
 /** Requests in hand may take this long once the server stops. */
 const STOP_GRACE_MS = 5_000;
@@ -34,11 +37,13 @@ export interface Server extends Service {
 
 export function createServer(deps: ServerDeps): Server {
   const open = createOpenResponses();
+  const custom = createCustomApp(deps.http?.app);
   const context: RouteContext = {
     ...deps,
     open,
     guard: createPostgresGuard(deps.pool),
     attempts: createTermAttempts(deps.pool),
+    suffixes: createIdSuffixes(deps.pool),
   };
   const http = createHttpServer(
     {
@@ -47,8 +52,9 @@ export function createServer(deps: ServerDeps): Server {
       keepAliveInitialDelay: TCP_KEEP_ALIVE_MS,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     },
-    createApp(context),
+    createApp(context, custom.handler),
   );
+  acceptSockets(context, http);
   let port = 0;
   let stopped: Promise<void> | undefined;
 
@@ -93,7 +99,8 @@ export function createServer(deps: ServerDeps): Server {
     http,
     async start() {
       if (http.listening) return;
-      await ensureSystemAssistants(deps.pool, deps.graphs.ids());
+      await ensureSystemAssistants(deps.pool, deps.graphs.ids(), deps.config.LANGGRAPH_CONFIG);
+      await custom.load();
       await listen();
       deps.webhooks.listening(urlOf(deps.config.HOST, port));
       deps.log.info('listening', { url: `http://${deps.config.HOST}:${port}` });
@@ -108,7 +115,7 @@ function urlOf(host: string, port: number): string {
   return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
 }
 
-function createApp(context: RouteContext): Express {
+function createApp(context: RouteContext, custom: RequestHandler): Express {
   const { BODY_BYTES_MAX } = context.config;
   const app = express();
   app.disable('x-powered-by');
@@ -125,7 +132,7 @@ function createApp(context: RouteContext): Express {
     sendText(response, 503, 'This server is stopping, try again');
   };
 
-  app.use(cors, refuseWhenStopping);
+  app.use(cors(context.http?.cors), refuseWhenStopping, custom);
   app.use(
     express.json({
       limit: BODY_BYTES_MAX,

@@ -27,21 +27,27 @@ const STALL_MS = 60_000;
 const HEARTBEAT = ': heartbeat\n';
 
 export interface SseDeps {
-  readonly attempts: TermAttempts;
   readonly open: OpenResponses;
   onTrouble(what: string, error: unknown): void;
 }
 
+/** How batches become bytes. */
+export interface SseFormat {
+  /** A promise when something must be looked up first. */
+  encode(batch: LogBatch, runFirst: number): readonly Buffer[] | Promise<readonly Buffer[]>;
+  /** The frame that announces a rewind. */
+  rewind(to: number, runFirst: number): Promise<string>;
+}
+
 export interface SseOptions {
-  readonly threadId: string;
-  readonly view: View;
+  readonly format: SseFormat;
   readonly headers: Readonly<Record<string, string>>;
   /** Called once, however the stream ends. @param byClient the client went before the end */
   onClose(byClient: boolean): void;
 }
 
 export function openSse(deps: SseDeps, response: Response, options: SseOptions): ReaderSink {
-  const { threadId, view } = options;
+  const { format } = options;
   const { socket } = response;
   let over = false;
   let closed = false;
@@ -90,8 +96,7 @@ export function openSse(deps: SseDeps, response: Response, options: SseOptions):
     else socket.destroySoon();
   }
 
-  function put(batch: LogBatch, runFirst: number, attempt: number): Promise<void> | undefined {
-    const frames = encodeFrames(batch.events, { n: batch.first - runFirst, attempt }, view);
+  function put(frames: readonly Buffer[]): Promise<void> | undefined {
     for (let i = 0; i < frames.length; i++) {
       response.write(frames[i]);
       if ((socket?.writableLength ?? 0) > BUFFER_BYTES_MAX)
@@ -140,21 +145,13 @@ export function openSse(deps: SseDeps, response: Response, options: SseOptions):
   return {
     write(batch, runFirst) {
       if (over || closed) return undefined;
-      const attempt = attemptOf(batch) ?? deps.attempts.known(threadId, batch.term);
-      if (attempt !== undefined) {
-        if (before === undefined) return put(batch, runFirst, attempt);
-        return first(async () => put(batch, runFirst, attempt));
-      }
-      return first(async () =>
-        put(batch, runFirst, await deps.attempts.find(threadId, batch.term)),
-      );
+      if (before !== undefined) return first(async () => put(await format.encode(batch, runFirst)));
+      const frames = format.encode(batch, runFirst);
+      return frames instanceof Promise ? first(async () => put(await frames)) : put(frames);
     },
     rewind(to, runFirst) {
       void first(async () => {
-        const n = Math.max(to - runFirst, -1);
-        const attempt = n < 0 ? 1 : await deps.attempts.at(threadId, to);
-        const id = formatEventId(n, attempt);
-        response.write(frameText('rewind', JSON.stringify({ to: id }), id));
+        response.write(await format.rewind(to, runFirst));
       });
     },
     end() {
@@ -165,6 +162,26 @@ export function openSse(deps: SseDeps, response: Response, options: SseOptions):
       };
       if (before === undefined) finish();
       else void before.then(finish);
+    },
+  };
+}
+
+/** A run's own stream: its events as they are, numbered from the run's first. */
+export function runFormat(attempts: TermAttempts, threadId: string, view: View): SseFormat {
+  return {
+    encode(batch, runFirst) {
+      const n = batch.first - runFirst;
+      const attempt = attemptOf(batch) ?? attempts.known(threadId, batch.term);
+      if (attempt !== undefined) return encodeFrames(batch.events, { n, attempt }, view);
+      return attempts
+        .find(threadId, batch.term)
+        .then((found) => encodeFrames(batch.events, { n, attempt: found }, view));
+    },
+    async rewind(to, runFirst) {
+      const n = Math.max(to - runFirst, -1);
+      const attempt = n < 0 ? 1 : await attempts.at(threadId, to);
+      const id = formatEventId(n, attempt);
+      return frameText('rewind', JSON.stringify({ to: id }), id);
     },
   };
 }

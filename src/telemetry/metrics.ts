@@ -29,6 +29,12 @@ export function createMetrics() {
       labelNames: ['reason'] as const,
       registers,
     }),
+    runsActive: new Gauge({
+      name: 'millrace_runs_active',
+      help: 'Runs of the whole deployment that wait for a worker or have one',
+      labelNames: ['status'] as const,
+      registers,
+    }),
     runsRunning: new Gauge({
       name: 'millrace_runs_running',
       help: 'Runs this process executes',

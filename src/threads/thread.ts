@@ -18,12 +18,13 @@ export interface ThreadRow {
   interrupts: Record<string, unknown>;
   error: unknown;
   active_runs: number;
+  ttl_minutes: number | null;
   created_at: Date;
   updated_at: Date;
 }
 
 export const THREAD_COLUMNS = `thread_id, status, metadata, config, "values", interrupts, error, active_runs,
-  created_at, updated_at`;
+  ttl_minutes, created_at, updated_at`;
 
 export class ThreadExistsError extends AppError {
   readonly code = 'thread_exists';
@@ -37,12 +38,13 @@ export async function createThread(
   db: Db,
   threadId: string,
   metadata: Record<string, unknown>,
+  ttlMinutes?: number,
 ): Promise<ThreadRow | undefined> {
   const { rows } = await db.query<ThreadRow>({
     name: 'create-thread',
-    text: `INSERT INTO threads (thread_id, metadata) VALUES ($1, $2) ON CONFLICT DO NOTHING
+    text: `INSERT INTO threads (thread_id, metadata, ttl_minutes) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
            RETURNING ${THREAD_COLUMNS}`,
-    values: [threadId, metadata],
+    values: [threadId, metadata, ttlMinutes],
   });
   return rows[0];
 }
@@ -59,16 +61,18 @@ export async function readThread(db: Db, threadId: string): Promise<ThreadRow> {
   return row;
 }
 
-/** Merges `metadata`. @throws {ThreadNotFoundError} */
+/** Merges `metadata`; without `ttlMinutes` the time to live stays as it is. @throws {ThreadNotFoundError} */
 export async function updateThread(
   db: Db,
   threadId: string,
   metadata: Record<string, unknown>,
+  ttlMinutes?: number,
 ): Promise<ThreadRow> {
   const { rows } = await db.query<ThreadRow>(
-    `UPDATE threads SET metadata = metadata || $2, updated_at = now() WHERE thread_id = $1
+    `UPDATE threads SET metadata = metadata || $2, ttl_minutes = coalesce($3, ttl_minutes), updated_at = now()
+     WHERE thread_id = $1
      RETURNING ${THREAD_COLUMNS}`,
-    [threadId, metadata],
+    [threadId, metadata, ttlMinutes],
   );
   const row = rows[0];
   if (row === undefined) throw threadNotFound(threadId);

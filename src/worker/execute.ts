@@ -17,6 +17,8 @@ import { createDeferred } from '../lib/deferred.ts';
 import type { Pool } from '../postgres/pool.ts';
 import { isTransient } from '../postgres/pool.ts';
 import type { Signals } from '../postgres/signals.ts';
+import { rootLifecycle } from '../protocol/lifecycle.ts';
+import type { RootStatus } from '../protocol/lifecycle.ts';
 import type { RunQueue } from '../queue/port.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Scripts } from '../redis/scripts.ts';
@@ -150,9 +152,11 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     return undefined;
   }
 
-  async function executeGraph(owner: LogOwner, writer: LogWriter): Promise<ExecutionResult | null> {
-    if (reason !== undefined) return null;
+  async function executeGraph(owner: LogOwner, writer: LogWriter): Promise<ExecutionResult> {
+    // Stopped before it began: that is no success.
+    abort.signal.throwIfAborted();
     writer.emit('metadata', JSON.stringify({ run_id: claim.runId, attempt: claim.attempt }));
+    for (const { type, data } of rootLifecycle(claim, 'running')) writer.emit(type, data);
     const graph = await deps.graphs.get(claim.graphId ?? '');
     const { kwargs } = claim;
     return graph.execute({
@@ -165,6 +169,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
       context: kwargs.context,
       streamModes: kwargs.stream_mode as StreamMode[],
       streamSubgraphs: kwargs.subgraphs,
+      protocol: kwargs.protocol,
       interruptBefore: kwargs.interrupt_before,
       interruptAfter: kwargs.interrupt_after,
       durability: kwargs.durability,
@@ -181,7 +186,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     });
   }
 
-  async function outcomeOf(execution: Promise<ExecutionResult | null>): Promise<Outcome | Error> {
+  async function outcomeOf(execution: Promise<ExecutionResult>): Promise<Outcome | Error> {
     try {
       return { status: 'success', error: null, result: await execution };
     } catch (error) {
@@ -229,7 +234,10 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     );
     deps.signals.publish('log', owner.threadId);
     deps.metrics.runsRequeued.inc({ reason: failures === 0 ? 'shutdown' : 'transient' });
-    if (next !== undefined) deps.queue.wake([next]);
+    if (next === undefined) return;
+    deps.queue.wake([next]);
+    // The queue's own notice may go to this process, which is about to stop: others look at once.
+    deps.signals.publish('queue', '');
   }
 
   async function end(
@@ -238,8 +246,18 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     { status, error, result }: Outcome,
     action: CancelAction = 'interrupt',
   ): Promise<void> {
-    const { rest, lastSeq, unsentFirst, unsent } = restOf(owner, writer);
     const state = result?.state;
+    const threadStatus =
+      status === 'error' || status === 'timeout'
+        ? 'error'
+        : (state?.next.length ?? 0) > 0
+          ? 'interrupted'
+          : 'idle';
+    const { rest, lastSeq, unsentFirst, unsent } = restOf(
+      owner,
+      writer,
+      rootLifecycle(claim, rootStatus(status, threadStatus), error?.message),
+    );
     const values = state === undefined ? null : encodeData(state.values);
     const output = result === null ? null : encodeData(result.output);
     const ending: RunEnding = {
@@ -253,12 +271,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
         state === undefined || values === null
           ? null
           : { values, interrupts: encodeData(state.interrupts) },
-      threadStatus:
-        status === 'error' || status === 'timeout'
-          ? 'error'
-          : (state?.next.length ?? 0) > 0
-            ? 'interrupted'
-            : 'idle',
+      threadStatus,
       rest,
       lastSeq,
       webhook: webhookOf(claim.kwargs),
@@ -305,11 +318,16 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
   return { runId: claim.runId, stop, done: run() };
 }
 
+/** @param terminal written with the end itself: whoever reads it finds the end in Postgres */
 function restOf(
   owner: LogOwner,
   writer: LogWriter,
+  terminal: readonly LogEvent[] = [],
 ): Pick<RunEnding, 'rest' | 'lastSeq'> & { unsentFirst: number; unsent: LogEvent[] } {
-  const { first, events, unsentFirst, last } = writer.finish();
+  const finished = writer.finish();
+  const { first, unsentFirst } = finished;
+  const events = [...finished.events, ...terminal];
+  const last = finished.last + terminal.length;
   return {
     rest: events.map((event, i) => ({
       threadId: owner.threadId,
@@ -321,6 +339,11 @@ function restOf(
     unsentFirst,
     unsent: events.slice(unsentFirst - first),
   };
+}
+
+function rootStatus(status: TerminalStatus, threadStatus: RunEnding['threadStatus']): RootStatus {
+  if (threadStatus === 'error') return 'failed';
+  return status === 'interrupted' || threadStatus === 'interrupted' ? 'interrupted' : 'completed';
 }
 
 const isCode = (error: Error, code: AppError['code']): boolean =>

@@ -1,5 +1,6 @@
 /** The main thread's side of the lease thread: which runs are held, and who must hear that one is lost. */
 import { Worker } from 'node:worker_threads';
+import { createDeferred } from '../lib/deferred.ts';
 import type { Service } from '../lib/service.ts';
 import type { CancelAction } from '../runs/run.ts';
 import type { FromLeaseThread, LeaseThreadOptions, ToLeaseThread } from './lease-messages.ts';
@@ -7,6 +8,8 @@ import type { FromLeaseThread, LeaseThreadOptions, ToLeaseThread } from './lease
 const PULSE_MS = 200;
 /** A thread that fails is started again, but not in a tight loop. */
 const RESPAWN_MS = 200;
+/** A thread that takes longer to start is not waited for any more. */
+const START_LIMIT_MS = 10_000;
 /** How long the thread may take to end its connections. */
 const STOP_LIMIT_MS = 2_000;
 
@@ -33,12 +36,17 @@ export function createLeaseKeeper({ onTrouble, ...options }: LeaseKeeperOptions)
   const beat = (): void => void Atomics.store(new BigInt64Array(pulse), 0, BigInt(Date.now()));
   let timer: NodeJS.Timeout | undefined;
   let thread: Worker | undefined;
+  const ready = createDeferred();
 
   const say = (message: ToLeaseThread): void => thread?.postMessage(message);
 
   function onMessage(message: FromLeaseThread): void {
     if (message.type === 'trouble') {
       onTrouble(message.what, new Error(message.message));
+      return;
+    }
+    if (message.type === 'ready') {
+      ready.resolve();
       return;
     }
     const held = holders.get(message.runId);
@@ -65,12 +73,18 @@ export function createLeaseKeeper({ onTrouble, ...options }: LeaseKeeperOptions)
   }
 
   return {
-    start() {
-      if (timer !== undefined) return Promise.resolve();
+    /** Settles when leases are renewed: on a busy machine the thread's start takes longer than a short lease. */
+    async start() {
+      if (timer !== undefined) return;
       beat();
       timer = setInterval(beat, PULSE_MS);
       spawn();
-      return Promise.resolve();
+      let limit: NodeJS.Timeout | undefined;
+      await Promise.race([
+        ready.promise,
+        new Promise((resolve) => (limit = setTimeout(resolve, START_LIMIT_MS))),
+      ]);
+      clearTimeout(limit);
     },
     async stop() {
       clearInterval(timer);

@@ -22,6 +22,8 @@ export type ToLeaseThread =
   | { type: 'stop' };
 
 export type FromLeaseThread =
+  /** Leases are renewed from now on. */
+  | { type: 'ready' }
   | { type: 'lost'; runId: string; term: number }
   | { type: 'cancel'; runId: string; action: CancelAction }
   | { type: 'trouble'; what: string; message: string };

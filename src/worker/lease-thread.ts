@@ -9,6 +9,9 @@ import { createPool } from '../postgres/pool.ts';
 import { renewLeases } from '../runs/lease.ts';
 import type { FromLeaseThread, LeaseThreadOptions, ToLeaseThread } from './lease-messages.ts';
 
+/** A run that is held for at least this long gets its heartbeat key. */
+const FIRST_MIRROR_MS = 100;
+
 const options = workerData as LeaseThreadOptions;
 const pulse = new BigInt64Array(options.pulse);
 const held = new Map<string, number>();
@@ -72,6 +75,19 @@ function mirror(runIds: readonly string[]): void {
   void pipeline.exec().catch(() => undefined);
 }
 
+const fresh = new Set<string>();
+let freshTimer: NodeJS.Timeout | undefined;
+/** Most runs are over before anybody could miss their key: it is not written for them. */
+function mirrorSoon(runId: string): void {
+  fresh.add(runId);
+  freshTimer ??= setTimeout(() => {
+    freshTimer = undefined;
+    const runIds = [...fresh].filter((id) => held.has(id));
+    fresh.clear();
+    if (runIds.length > 0) mirror(runIds);
+  }, FIRST_MIRROR_MS);
+}
+
 let renewing = false;
 let again = false;
 /** One renewal at a time; what is asked meanwhile follows it. */
@@ -93,7 +109,7 @@ parentPort?.on('message', (message: ToLeaseThread) => {
   switch (message.type) {
     case 'hold':
       held.set(message.runId, message.term);
-      mirror([message.runId]);
+      mirrorSoon(message.runId);
       return;
     case 'drop':
       held.delete(message.runId);
@@ -104,7 +120,10 @@ parentPort?.on('message', (message: ToLeaseThread) => {
       return;
     case 'stop':
       clearInterval(timer);
+      clearTimeout(freshTimer);
       redis?.disconnect();
       void pool.end().finally(() => parentPort?.close());
   }
 });
+
+tell({ type: 'ready' });

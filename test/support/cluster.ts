@@ -38,7 +38,7 @@ export interface Cluster {
   readonly keyPrefix: string;
   /** URL of the first server. */
   readonly url: string;
-  startServer(): Promise<{ url: string; process: TestProcess }>;
+  startServer(env?: Record<string, string>): Promise<{ url: string; process: TestProcess }>;
   startWorker(name: string, env?: Record<string, string>): Promise<TestProcess>;
   request(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }>;
   createThread(): Promise<string>;
@@ -72,6 +72,9 @@ const FAST = {
   LOG_LEVEL: 'info',
 };
 
+/** The leases of production, for tests that lose no worker: a busy machine does not lose them one either. */
+export const PATIENT = { WORKER_HEARTBEAT_INTERVAL: '2', WORKER_HEARTBEAT_TTL: '6' };
+
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   const database = await createTestDatabase(
     options.serverUrl === undefined ? {} : { serverUrl: options.serverUrl },
@@ -92,11 +95,13 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   const servers: Cluster['servers'] = [];
   const workers = new Map<string, TestProcess>();
 
-  async function startServer(): Promise<{ url: string; process: TestProcess }> {
+  async function startServer(
+    more: Record<string, string> = {},
+  ): Promise<{ url: string; process: TestProcess }> {
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
     const process = await startMillrace(['serve'], {
-      env: { ...env, PORT: String(port) },
+      env: { ...env, ...more, PORT: String(port) },
       readyUrl: `${url}/ok`,
     });
     const server = { url, process };
@@ -115,7 +120,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     return process;
   }
   await Promise.all([
-    ...Array.from({ length: options.servers ?? 1 }, startServer),
+    ...Array.from({ length: options.servers ?? 1 }, () => startServer()),
     ...Array.from({ length: options.workers ?? 1 }, (_, i) => startWorker(`w${i + 1}`)),
   ]);
 
@@ -212,17 +217,6 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     },
   };
   return cluster;
-}
-
-/** What a client holds after it has followed every announced rewind. */
-export function settled(events: readonly SseEvent[]): SseEvent[] {
-  const held: SseEvent[] = [];
-  for (const event of events)
-    if (event.event === 'rewind') {
-      const { to } = JSON.parse(event.data) as { to: string };
-      held.length = held.findIndex((known) => known.id === to) + 1;
-    } else held.push(event);
-  return held;
 }
 
 /** A temporary path, for the traces and marks of a plan. */

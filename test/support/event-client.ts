@@ -1,5 +1,7 @@
 /** An SSE client that keeps what it got and can be cut off, as a user's would be. */
 import { createParser } from 'eventsource-parser';
+import { createDeferred } from '../../src/lib/deferred.ts';
+import type { Deferred } from '../../src/lib/deferred.ts';
 import { waitUntil } from './wait-until.ts';
 
 export interface SseEvent {
@@ -9,6 +11,8 @@ export interface SseEvent {
 }
 
 export interface SseClient {
+  /** The Last-Event-ID it began with. */
+  readonly after: string | undefined;
   readonly events: SseEvent[];
   /** HTTP status once the response has begun. */
   readonly status: number | undefined;
@@ -25,6 +29,11 @@ export interface SseClient {
   /** Waits for the end of the response. */
   end(timeoutMs?: number): Promise<void>;
   cut(): void;
+  /** Takes nothing from its socket until `resume`. */
+  pause(): void;
+  resume(): void;
+  /** When each event came, in ms of `performance.now`. */
+  readonly times: readonly number[];
 }
 
 export interface SseClientOptions {
@@ -42,9 +51,14 @@ export function openSse(url: string, options: SseClientOptions = {}): SseClient 
     ended: false,
     error: undefined as unknown,
   };
+  const times: number[] = [];
+  let paused: Deferred<void> | undefined;
   async function run(): Promise<void> {
     const parser = createParser({
-      onEvent: ({ id, event, data }) => state.events.push({ id, event, data }),
+      onEvent({ id, event, data }) {
+        times.push(performance.now());
+        state.events.push({ id, event, data });
+      },
     });
     const response = await fetch(url, {
       method: options.method ?? 'GET',
@@ -59,8 +73,10 @@ export function openSse(url: string, options: SseClientOptions = {}): SseClient 
     state.headers = response.headers;
     if (!response.ok || response.body === null)
       throw new Error(`${url}: ${response.status} ${await response.text()}`);
-    for await (const chunk of response.body.pipeThrough(new TextDecoderStream()))
+    for await (const chunk of response.body.pipeThrough(new TextDecoderStream())) {
       parser.feed(chunk);
+      await paused?.promise;
+    }
     state.ended = true;
   }
   run().catch((error: unknown) => (state.error = error));
@@ -68,14 +84,16 @@ export function openSse(url: string, options: SseClientOptions = {}): SseClient 
   const describe = (): string =>
     `${state.events.length} events, last ${JSON.stringify(state.events.at(-1))}, error ${String(state.error)}`;
   async function wait(condition: () => boolean, timeoutMs: number, what: string): Promise<void> {
-    await waitUntil(() => condition() || state.error !== undefined, { timeoutMs, what }).catch(
-      (cause: unknown) => {
-        throw new Error(`${what}: ${describe()}`, { cause });
-      },
-    );
+    await waitUntil(() => condition() || state.ended || state.error !== undefined, {
+      timeoutMs,
+      what,
+    }).catch((cause: unknown) => {
+      throw new Error(`${what}: ${describe()}`, { cause });
+    });
     if (!condition()) throw new Error(`${what}: ${describe()}`, { cause: state.error });
   }
   return {
+    after: options.lastEventId,
     get events() {
       return state.events;
     },
@@ -105,5 +123,13 @@ export function openSse(url: string, options: SseClientOptions = {}): SseClient 
     cut() {
       abort.abort();
     },
+    pause() {
+      paused ??= createDeferred();
+    },
+    resume() {
+      paused?.resolve();
+      paused = undefined;
+    },
+    times,
   };
 }

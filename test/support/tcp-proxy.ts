@@ -12,8 +12,11 @@ export interface TcpProxy {
   readonly port: number;
   /** Open client connections. */
   readonly connections: number;
-  /** Every chunk waits `ms` in each direction, in order. 0: no delay. */
-  delay(ms: number): void;
+  /**
+   * Every chunk waits `ms` in each direction, in order. 0: no delay.
+   * @param of only on connections whose client has begun with this text, e.g. its name
+   */
+  delay(ms: number, of?: string): void;
   /** Breaks all open connections (RST). New ones are served. */
   cut(): void;
   /** New connections are broken at once, as if nobody listened; open ones stay. */
@@ -33,6 +36,9 @@ export interface TcpProxy {
   close(): Promise<void>;
 }
 
+/** How much of what a client sends first is kept, to know it again. */
+const GREETING_LENGTH = 4_096;
+
 interface Line {
   mode: 'flow' | 'hold' | 'lose';
   bytes: number;
@@ -47,6 +53,7 @@ export async function startTcpProxy(target: { host?: string; port: number }): Pr
   let clients = 0;
   let refusing = false;
   let delayMs = 0;
+  let delayed = '';
 
   const server = createServer((client) => {
     if (refusing) {
@@ -70,16 +77,27 @@ export async function startTcpProxy(target: { host?: string; port: number }): Pr
         if (!other.destroyed) other.end();
       });
     }
-    void carry(client, upstream, lines.up);
-    void carry(upstream, client, lines.down);
+    let greeting = '';
+    const delayNow = (): number => (greeting.includes(delayed) ? delayMs : 0);
+    void carry(client, upstream, lines.up, (chunk) => {
+      if (greeting.length < GREETING_LENGTH) greeting += chunk.toString('latin1');
+      return delayNow();
+    });
+    void carry(upstream, client, lines.down, delayNow);
   });
 
   /** One chunk at a time, so order and back-pressure are those of the two sockets. */
-  async function carry(from: Socket, to: Socket, line: Line): Promise<void> {
+  async function carry(
+    from: Socket,
+    to: Socket,
+    line: Line,
+    delayOf: (chunk: Buffer) => number,
+  ): Promise<void> {
     try {
       for await (const chunk of from as AsyncIterable<Buffer>) {
         line.bytes += chunk.length;
-        if (delayMs > 0) await pause(delayMs);
+        const waitMs = delayOf(chunk);
+        if (waitMs > 0) await pause(waitMs);
         while (line.mode === 'hold' && !to.destroyed) await line.changed.promise;
         if (line.mode === 'lose') continue;
         if (to.destroyed) return;
@@ -115,8 +133,9 @@ export async function startTcpProxy(target: { host?: string; port: number }): Pr
     get connections() {
       return clients;
     },
-    delay: (ms) => {
+    delay: (ms, of = '') => {
       delayMs = ms;
+      delayed = of;
     },
     cut,
     refuse: () => {

@@ -29,7 +29,10 @@ async function sequential(bench) {
   await waits(client, 30, 1);
   const { ours, floor } = await alternate(bench.rounds, {
     ours: async () => figures(await bench.cpu('create-wait', count, () => waits(client, count, 1))),
-    floor: async () => figures(await raw.floor.ask({ kind: 'runs', count, parallel: 1 })),
+    floor: () =>
+      bench.cpuRaw('create-wait', count, async () =>
+        figures(await raw.floor.ask({ kind: 'runs', count, parallel: 1 })),
+      ),
   });
   const baseline = `INSERT, ${stack.path === 'redis' ? 'BullMQ, ' : ''}UPDATE, invoke, UPDATE in one process`;
   for (const figure of ['p50', 'p99'])
@@ -49,7 +52,10 @@ async function parallel(bench) {
   await waits(client, 64, 32);
   const { ours, floor } = await alternate(bench.rounds, {
     ours: async () => figures(await bench.cpu('waits', count, () => waits(client, count, 32))),
-    floor: async () => figures(await raw.floor.ask({ kind: 'runs', count, parallel: 32 })),
+    floor: () =>
+      bench.cpuRaw('waits', count, async () =>
+        figures(await raw.floor.ask({ kind: 'runs', count, parallel: 32 })),
+      ),
   });
   bench.row({
     id: 'waits/rate',

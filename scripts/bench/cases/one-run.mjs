@@ -14,11 +14,12 @@ async function throughput(bench) {
           const stream = await (await openOurs(bench, { count })).done;
           return { rate: count / spanSeconds([stream]) };
         }),
-      floor: async () => {
-        const startUs = nowUs();
-        const [stream] = await throughRaw(bench, raw, { count });
-        return { rate: count / ((stream.lastUs - startUs) / 1e6) };
-      },
+      floor: () =>
+        bench.cpuRaw(`one-run-${count}`, count, async () => {
+          const startUs = nowUs();
+          const [stream] = await throughRaw(bench, raw, { count });
+          return { rate: count / ((stream.lastUs - startUs) / 1e6) };
+        }),
       graph: async () => ({
         rate: (await bench.raw.limits.ask({ kind: 'stream', count })).perSecond,
       }),
@@ -54,10 +55,11 @@ async function latency(bench) {
       bench.cpu('latency', plan.count, async () =>
         figures(await (await openOurs(bench, plan, { latencies: true })).done),
       ),
-    floor: async () => {
-      const [stream] = await throughRaw(bench, raw, plan, { latencies: true });
-      return figures(stream);
-    },
+    floor: () =>
+      bench.cpuRaw('latency', plan.count, async () => {
+        const [stream] = await throughRaw(bench, raw, plan, { latencies: true });
+        return figures(stream);
+      }),
   });
   for (const figure of ['p50', 'p99'])
     bench.row({

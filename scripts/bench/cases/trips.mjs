@@ -6,16 +6,26 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { nowUs, sinceMs } from '../clock.mjs';
+import { scriptNames } from '../script-names.mjs';
 
 const RUNS = 100;
 
+/** Planning and execution time are counted only here: counting them costs. */
+async function trackPlanning(stack, value) {
+  const { admin } = stack.postgres;
+  await admin.query(`ALTER SYSTEM SET pg_stat_statements.track_planning = ${value}`);
+  await admin.query('SELECT pg_reload_conf()');
+  await delay(200);
+}
+
+/** @returns query → [calls, ms of planning, ms of execution] */
 async function statements(stack) {
   const { rows } = await stack.postgres.admin.query(
-    `SELECT queryid::text AS id, query, calls::int AS calls FROM pg_stat_statements s
-     JOIN pg_database d ON d.oid = s.dbid WHERE d.datname = $1`,
+    `SELECT query, calls::int AS calls, total_plan_time AS plan, total_exec_time AS exec
+     FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid WHERE d.datname = $1`,
     [stack.name],
   );
-  return new Map(rows.map((row) => [row.id, row]));
+  return new Map(rows.map(({ query, calls, plan, exec }) => [query, [calls, plan, exec]]));
 }
 
 async function commandCalls(redis) {
@@ -25,8 +35,8 @@ async function commandCalls(redis) {
     .reduce((sum, [, , calls]) => sum + Number(calls), 0);
 }
 
-/** What the stores were asked while `work` ran. */
-async function asked(bench, work) {
+/** What the stores were asked while `work` ran. @returns queries and sent: name → figures */
+async function asked(bench, names, work) {
   const { stack } = bench;
   const sent = new Map();
   let connection;
@@ -37,8 +47,8 @@ async function asked(bench, work) {
     monitor.on('monitor', (_time, [command, first], source) => {
       if (source === 'lua') return;
       const name = command.toLowerCase();
-      const key = name === 'evalsha' ? `evalsha ${first.slice(0, 8)}` : name;
-      sent.set(key, (sent.get(key) ?? 0) + 1);
+      const key = name === 'evalsha' ? `script ${names.get(first) ?? first}` : name;
+      sent.set(key, [(sent.get(key)?.[0] ?? 0) + 1]);
     });
   }
   const before = await statements(stack);
@@ -54,18 +64,26 @@ async function asked(bench, work) {
   connection?.disconnect();
   sent.delete('info');
   const queries = new Map(
-    [...after].map(([id, { query, calls: n }]) => [query, n - (before.get(id)?.calls ?? 0)]),
+    [...after].map(([query, figures]) => [
+      query,
+      figures.map((figure, i) => figure - (before.get(query)?.[i] ?? 0)),
+    ]),
   );
   return { ms, queries, sent, calls };
 }
 
-/** Per run, with the idle system's share of the time taken off. */
+/** Figures a run, with the idle system's share of the time taken off; the first is the count. */
 function perRun(busy, idle, share) {
   return [...busy]
-    .map(([name, n]) => [name, Math.max(0, n - (idle.get(name) ?? 0) * share) / RUNS])
-    .filter(([, n]) => n >= 0.05)
-    .sort((a, b) => b[1] - a[1]);
+    .map(([name, figures]) => [
+      name,
+      figures.map((n, i) => Math.max(0, n - (idle.get(name)?.[i] ?? 0) * share) / RUNS),
+    ])
+    .filter(([, [n]]) => n >= 0.05)
+    .sort((a, b) => b[1][0] - a[1][0]);
 }
+
+const sum = (list, i = 0) => list.reduce((all, [, figures]) => all + figures[i], 0);
 
 async function run(bench) {
   const wait = async () => {
@@ -77,18 +95,24 @@ async function run(bench) {
       if (answer.n !== n + 1) throw new Error(`run ${n} answered ${JSON.stringify(answer)}`);
     }
   };
+  const names = await scriptNames();
   await wait();
-  const idle = await asked(bench, () => delay(bench.pick(1_000, 3_000)));
-  const busy = await asked(bench, wait);
+  await trackPlanning(bench.stack, 'on');
+  const idle = await asked(bench, names, () => delay(bench.pick(1_000, 3_000)));
+  const busy = await asked(bench, names, wait);
+  await trackPlanning(bench.stack, 'off');
   const share = busy.ms / idle.ms;
   const queries = perRun(busy.queries, idle.queries, share);
-  const sum = (list) => list.reduce((all, [, n]) => all + n, 0);
   bench.row({
     id: 'trips/statements',
     title: 'Postgres statements of a create + wait of a trivial run',
     unit: '',
     value: sum(queries),
-    detail: queries.map(([query, n]) => [query.replace(/\s+/g, ' ').slice(0, 110), n]),
+    note: `planning ${sum(queries, 1).toFixed(2)} ms, execution ${sum(queries, 2).toFixed(2)} ms a run`,
+    detail: queries.map(([query, [n, plan, exec]]) => [
+      `${plan.toFixed(2)} + ${exec.toFixed(2)} ms  ${query.replace(/\s+/g, ' ').slice(0, 100)}`,
+      n,
+    ]),
   });
   if (bench.path !== 'redis') return;
   const sent = perRun(busy.sent, idle.sent, share);
@@ -97,7 +121,7 @@ async function run(bench) {
     title: 'Redis round trips of the same',
     unit: '',
     value: sum(sent),
-    detail: sent,
+    detail: sent.map(([name, [n]]) => [name, n]),
     note: `${((busy.calls - idle.calls * share) / RUNS).toFixed(1)} commands with those inside scripts`,
   });
 }

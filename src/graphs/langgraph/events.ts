@@ -5,6 +5,7 @@
 import type { EventSink, StreamMode } from '../port.ts';
 import type { LangGraphConfig } from './compiled.ts';
 import { checkpointOf, publicKeys } from './state.ts';
+import type { RunTranslator } from './translator.ts';
 
 export const INTERRUPT = '__interrupt__';
 
@@ -22,7 +23,7 @@ export interface EventOptions {
   readonly subgraphs: boolean;
 }
 
-export class EventTranslator {
+export class EventTranslator implements RunTranslator {
   /** The state after the last superstep of the root graph; `undefined`: none was shown. */
   lastValues: unknown;
   /** What the last `values` event of the root graph said, `{__interrupt__: […]}` included. */
@@ -41,8 +42,14 @@ export class EventTranslator {
     this.#subgraphs = options.subgraphs;
   }
 
-  /** The modes to ask LangGraph.js for. `values` always: it costs no more than a push. */
-  get libraryModes(): string[] {
+  get streamOptions(): RunTranslator['streamOptions'] {
+    const options = { streamMode: this.#libraryModes(), subgraphs: this.#subgraphs };
+    // Makes LangGraph.js add the light `checkpoints` chunk before each values chunk, as clients know it.
+    return this.#subgraphs && this.#showsValues() ? { ...options, version: 'v2' } : options;
+  }
+
+  /** `values` always: it costs no more than a push. */
+  #libraryModes(): string[] {
     const modes = new Set<string>(['values']);
     for (const mode of this.#modes)
       if (mode === 'messages-tuple') modes.add('messages');
@@ -51,7 +58,7 @@ export class EventTranslator {
   }
 
   /** Clients that see values, or whole messages out of them, also get a light `checkpoints` event with each. */
-  get showsValues(): boolean {
+  #showsValues(): boolean {
     return this.#modes.has('values') || this.#modes.has('messages');
   }
 
@@ -93,6 +100,20 @@ export class EventTranslator {
   /** An event of `streamEvents` v2 that is not a stream chunk of the root graph. */
   raw(event: unknown): void {
     this.#sink.emit('events', event);
+  }
+
+  breakpoint(): void {
+    const interrupt = { [INTERRUPT]: [] };
+    if (this.#modes.has('updates')) this.#sink.emit('updates', interrupt);
+    this.#values([], interrupt);
+  }
+
+  finish(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  fail(): void {
+    // The worker writes the error.
   }
 
   #emit(mode: string, ns: readonly string[], data: unknown): void {
@@ -141,7 +162,7 @@ export class EventTranslator {
     const asked = this.#modes.has('checkpoints');
     // `{id, parent_id, step, source}` comes beside values chunks while nobody asked for checkpoints.
     if (isEnvelope(payload)) {
-      if (!asked && this.showsValues) this.#emit('checkpoints', ns, payload);
+      if (!asked && this.#showsValues()) this.#emit('checkpoints', ns, payload);
       return;
     }
     const { values, metadata, next } = payload;

@@ -14,9 +14,11 @@ import { toPlain } from '../serialise.ts';
 import { stoppedAtBreakpoint } from './breakpoint.ts';
 import type { CompiledGraph, LangGraphConfig } from './compiled.ts';
 import { EventTranslator, INTERRUPT } from './events.ts';
+import { ProtocolTranslator } from './protocol-events.ts';
 import { LangGraphSaver } from './saver.ts';
 import { summaryOf } from './state.ts';
 import type { LangGraphStore } from './store.ts';
+import type { RunTranslator } from './translator.ts';
 
 /** Keys of configurable that say where, not what: not part of a checkpoint's metadata. */
 const NOT_METADATA = new Set([
@@ -56,16 +58,19 @@ export async function execute(
     durability: execution.durability === 'sync' ? 'sync' : 'async',
     hold: () => room(sink, stop.signal),
   });
-  const translator = new EventTranslator(sink, {
-    modes: execution.streamModes,
-    subgraphs: execution.streamSubgraphs,
-  });
+  const translator: RunTranslator =
+    execution.protocol === 'v2'
+      ? new ProtocolTranslator(sink, graph.streamTransformers ?? [])
+      : new EventTranslator(sink, {
+          modes: execution.streamModes,
+          subgraphs: execution.streamSubgraphs,
+        });
   try {
     const latest = execution.attempt === 1 ? undefined : await saver.getTuple(latestOf(threadId));
     const resumes = latest?.metadata !== undefined && runIdOf(latest.metadata) === execution.runId;
-    if (resumes && (await stoppedAtBreakpoint(graph, saver, execution)))
-      translator.chunk(interruptChunk(execution));
+    if (resumes && (await stoppedAtBreakpoint(graph, saver, execution))) translator.breakpoint();
     else await stream(graph, store, saver, translator, execution, stop.signal, resumes);
+    await translator.finish();
     await queue.flush();
     return await resultOf(graph, saver, translator, threadId);
   } catch (error) {
@@ -75,6 +80,7 @@ export async function execute(
       (reason: unknown) => reason,
     );
     if (signal.aborted) throw abortError(signal);
+    translator.fail(lost ?? error);
     throw lost ?? error;
   } finally {
     signal.removeEventListener('abort', forward);
@@ -88,7 +94,7 @@ async function stream(
   graph: CompiledGraph,
   store: LangGraphStore,
   saver: LangGraphSaver,
-  translator: EventTranslator,
+  translator: RunTranslator,
   execution: Execution,
   signal: AbortSignal,
   resumes: boolean,
@@ -130,11 +136,11 @@ function streamOptions(
   execution: Execution,
   saver: LangGraphSaver,
   store: LangGraphStore,
-  translator: EventTranslator,
+  translator: RunTranslator,
   signal: AbortSignal,
   resumes: boolean,
 ): LangGraphConfig {
-  const { config, streamSubgraphs, interruptBefore, interruptAfter } = execution;
+  const { config, interruptBefore, interruptAfter } = execution;
   const given = Object.entries(config.configurable).filter(
     ([key]) => !key.startsWith('__') && !(resumes && START_AT.has(key)),
   );
@@ -148,8 +154,7 @@ function streamOptions(
     },
     metadata: runMetadata(execution),
     runId: execution.runId,
-    streamMode: translator.libraryModes,
-    subgraphs: streamSubgraphs,
+    ...translator.streamOptions,
     durability: execution.durability === 'exit' ? 'exit' : 'sync',
     store,
     signal,
@@ -160,8 +165,6 @@ function streamOptions(
   if (Object.keys(execution.context).length > 0) options['context'] = execution.context;
   if (interruptBefore !== null) options['interruptBefore'] = interruptBefore;
   if (interruptAfter !== null) options['interruptAfter'] = interruptAfter;
-  // Makes LangGraph.js add the light `checkpoints` chunk before each values chunk, as clients know it.
-  if (streamSubgraphs && translator.showsValues) options['version'] = 'v2';
   return options;
 }
 
@@ -187,15 +190,18 @@ export function searchable(configurable: Record<string, unknown>): Record<string
 
 async function inputOf(saver: LangGraphSaver, execution: Execution): Promise<unknown> {
   if (execution.command === null) return execution.input ?? null;
-  const { goto, update, resume } = execution.command;
+  const { resume } = execution.command;
+  return commandOf({
+    ...execution.command,
+    resume: resume == null ? undefined : await resumeOf(saver, execution, resume),
+  });
+}
+
+export function commandOf({ goto, update, resume }: RunCommand): Command {
   return new Command({
-    ...(goto === undefined || goto === null ? {} : { goto: gotoOf(goto) }),
-    ...(update === undefined || update === null
-      ? {}
-      : { update: update as Record<string, unknown> }),
-    ...(resume === undefined || resume === null
-      ? {}
-      : { resume: await resumeOf(saver, execution, resume) }),
+    ...(goto == null ? {} : { goto: gotoOf(goto) }),
+    ...(update == null ? {} : { update: update as Record<string, unknown> }),
+    ...(resume === undefined ? {} : { resume }),
   });
 }
 
@@ -228,7 +234,7 @@ async function resumeOf(
 async function resultOf(
   graph: CompiledGraph,
   saver: LangGraphSaver,
-  translator: EventTranslator,
+  translator: RunTranslator,
   threadId: string,
 ): Promise<ExecutionResult> {
   // A graph that was not interrupted has run out of tasks: its state is what it last showed.
@@ -243,12 +249,6 @@ async function resultOf(
   const state = summaryOf(snapshot);
   const { lastOutput } = translator;
   return { state, output: lastOutput === undefined ? state.values : toPlain(lastOutput) };
-}
-
-function interruptChunk(execution: Execution): unknown[] {
-  const interrupt = { [INTERRUPT]: [] };
-  if (execution.streamModes.includes('updates')) execution.sink.emit('updates', interrupt);
-  return execution.streamSubgraphs ? [[], 'values', interrupt] : ['values', interrupt];
 }
 
 const latestOf = (

@@ -10,11 +10,12 @@ import type {
   JsonObject,
   StateQuery,
   StateUpdate,
+  Supersteps,
   ThreadState,
 } from '../port.ts';
 import { toPlain } from '../serialise.ts';
 import { withSaver, type CompiledGraph, type LangGraphConfig } from './compiled.ts';
-import { execute, searchable } from './execute.ts';
+import { commandOf, execute, searchable } from './execute.ts';
 import { LangGraphSaver } from './saver.ts';
 import { schemasOf } from './schemas.ts';
 import { publicKeys, threadStateOf } from './state.ts';
@@ -66,6 +67,20 @@ export class LangGraphGraph implements Graph {
     await queue.begin();
     const next = await graph.updateState(configOf(update), update.values, update.asNode);
     return toPlain(publicKeys(next.configurable) ?? {}) as JsonObject;
+  }
+
+  async applySupersteps({ threadId, config, steps }: Supersteps): Promise<void> {
+    const { graph, queue } = this.#bound(threadId, searchable(config.configurable));
+    await queue.begin();
+    await graph.bulkUpdateState(
+      configOf({ threadId, config }),
+      steps.map((updates) => ({
+        updates: updates.map(({ values, command, asNode }) => ({
+          values: command === null ? values : commandOf(command),
+          asNode,
+        })),
+      })),
+    );
   }
 
   async draw(config: GraphConfig, xray: boolean | number): Promise<JsonObject> {

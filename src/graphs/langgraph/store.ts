@@ -15,6 +15,7 @@ import type {
   PutOperation,
   SearchOperation,
 } from '@langchain/langgraph-checkpoint';
+import { toPlain } from '../serialise.ts';
 import type { ItemStore } from '../../store/items.ts';
 
 interface Waiting {
@@ -71,7 +72,14 @@ export class LangGraphStore extends BaseStore {
     const puts = new Map(
       at<PutOperation>(isPut).map(([, put]) => [JSON.stringify([put.namespace, put.key]), put]),
     );
-    await this.#items.put([...puts.values()].filter(hasValue));
+    await this.#items.put(
+      [...puts.values()].filter(hasValue).map(({ namespace, key, value, index }) => ({
+        namespace,
+        key,
+        value: toPlain(value) as Record<string, unknown>,
+        index,
+      })),
+    );
     await this.#items.delete([...puts.values()].filter((put) => !hasValue(put)));
     return results as OperationResults<Op>;
   }

@@ -1,11 +1,9 @@
 /** A thread's states: the latest, an earlier one, a subgraph's; their history; changing one by hand. */
 import { Router } from 'express';
 import type { RequestHandler } from 'express';
-import { AppError } from '../../errors.ts';
-import type { Graph, HistoryQuery, StateQuery, ThreadState } from '../../graphs/port.ts';
-import { isTransient, sqlState } from '../../postgres/pool.ts';
+import type { Graph, HistoryQuery, ThreadState } from '../../graphs/port.ts';
 import { ThreadBusyError } from '../../runs/run.ts';
-import { readThread, showState } from '../../threads/thread.ts';
+import { readThread, updateThread } from '../../threads/thread.ts';
 import type { ThreadRow } from '../../threads/thread.ts';
 import type { RouteContext } from '../context.ts';
 import { InputInvalidError } from '../problem.ts';
@@ -15,17 +13,15 @@ import {
   HistoryBody,
   HistoryQueryString,
   StateAtCheckpoint,
+  StatePatchBody,
   StateQueryString,
   StateUpdateBody,
   ThreadPath,
 } from '../schemas/thread.ts';
+import { queryAt, refused, showCurrentState } from '../state-query.ts';
+import type { CheckpointRef } from '../state-query.ts';
+import { threadView } from '../thread-view.ts';
 import { bodyOf, pathOf, queryOf } from './request.ts';
-
-interface CheckpointRef {
-  checkpoint_id?: string | null | undefined;
-  checkpoint_ns?: string | null | undefined;
-  checkpoint_map?: Record<string, unknown> | null | undefined;
-}
 
 export function stateRoutes(context: RouteContext): Router {
   const { pool, graphs, guard } = context;
@@ -86,14 +82,14 @@ export function stateRoutes(context: RouteContext): Router {
         })
         .catch(refused),
     );
-    const state = await guard.watch(graph.getState({ ...queryAt(thread, {}), subgraphs: false }));
-    await guard.watch(
-      showState(pool, threadId, {
-        values: state.values,
-        interrupts: Object.fromEntries(state.tasks.map((task) => [task.id, task.interrupts])),
-      }),
-    );
+    await guard.watch(showCurrentState(pool, graph, queryAt(thread, {})));
     sendJson(response, { checkpoint });
+  };
+
+  const patch: RequestHandler = async (request, response) => {
+    const { thread_id: threadId } = pathOf(ThreadPath, request);
+    const { metadata } = bodyOf(StatePatchBody, request);
+    sendJson(response, threadView(await guard.watch(updateThread(pool, threadId, metadata))));
   };
 
   async function readHistory(
@@ -128,40 +124,12 @@ export function stateRoutes(context: RouteContext): Router {
   const router = Router();
   router.get('/threads/:thread_id/state', latest);
   router.post('/threads/:thread_id/state', update);
+  router.patch('/threads/:thread_id/state', patch);
   router.post('/threads/:thread_id/state/checkpoint', atCheckpointOfBody);
   router.get('/threads/:thread_id/state/:checkpoint_id', atCheckpoint);
   router.get('/threads/:thread_id/history', history);
   router.post('/threads/:thread_id/history', historyOfBody);
   return router;
-}
-
-/** What the graph itself throws says what is wrong with the update, e.g. that there is no such node. */
-function refused(cause: unknown): never {
-  if (cause instanceof AppError || isTransient(cause) || sqlState(cause) !== undefined) throw cause;
-  throw new InputInvalidError(
-    `The graph refuses the update: ${cause instanceof Error ? cause.message : String(cause)}`,
-    { cause },
-  );
-}
-
-/** The thread's configuration rebuilds a graph that is made by a function of it. */
-function queryAt(thread: ThreadRow, at: CheckpointRef): Omit<StateQuery, 'subgraphs'> {
-  const { configurable } = thread.config;
-  return {
-    threadId: thread.thread_id,
-    config: {
-      configurable: {
-        ...(typeof configurable === 'object' ? configurable : {}),
-        thread_id: thread.thread_id,
-        graph_id: thread.metadata['graph_id'],
-        assistant_id: thread.metadata['assistant_id'],
-      },
-      metadata: {},
-    },
-    ...(at.checkpoint_id == null ? {} : { checkpointId: at.checkpoint_id }),
-    ...(at.checkpoint_ns == null ? {} : { checkpointNs: at.checkpoint_ns }),
-    ...(at.checkpoint_map == null ? {} : { checkpointMap: at.checkpoint_map }),
-  };
 }
 
 /** The id of a checkpoint, the checkpoint, or a config that names it. */

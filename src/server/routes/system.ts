@@ -4,16 +4,15 @@ import type { RequestHandler } from 'express';
 import type { RouteContext } from '../context.ts';
 import { PostgresUnavailableError } from '../postgres-guard.ts';
 import { sendJson } from '../respond.ts';
-import { QueryFlag } from '../schemas/common.ts';
+import { OkQuery } from '../schemas/system.ts';
 import { langGraphVersion, millraceVersion } from '../versions.ts';
 import { queryOf } from './request.ts';
-import { z } from 'zod';
 
-const OkQuery = z.object({ check_db: QueryFlag.default(false) });
 /** Redis must answer within this to count as connected. */
 const REDIS_PING_MS = 500;
 
 export function systemRoutes(context: RouteContext): Router {
+  const { disabled = [] } = context.http ?? {};
   const { guard, reader, graphs } = context;
 
   const ok: RequestHandler = async (request, response) => {
@@ -29,7 +28,7 @@ export function systemRoutes(context: RouteContext): Router {
       langgraph_js_version: langGraphVersion,
       context: 'js',
       flags: {
-        assistants: true,
+        assistants: !disabled.includes('assistants'),
         crons: true,
         langsmith: false,
         langsmith_tracing_replicas: false,

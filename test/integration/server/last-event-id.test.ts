@@ -58,13 +58,30 @@ describe.each([{ redis: true }, { redis: false }])(
       await run.end();
     });
 
-    test('ahead of a running and of a finished log: 410', async () => {
+    // Redis may have lost what the client has, and nobody can tell: see fault test 5b.
+    test(`ahead of a running log: ${redis ? 'a rewind to its last event' : '410'}`, async () => {
       const { path, run } = await begin();
-      const running = await app.call('GET', path, undefined, { 'last-event-id': '3' });
-      expect([running.status, running.text]).toEqual([
+      if (redis) {
+        const stream = await join(path, '3');
+        run.emit('values', { n: 3 });
+        await run.end();
+        await waitUntil(() => stream.over, { timeoutMs: 5_000 });
+        expect(stream.frames).toEqual([
+          { event: 'rewind', data: { to: '2' }, id: '2' },
+          { event: 'values', data: { n: 3 }, id: '3' },
+        ]);
+        return;
+      }
+      const answer = await app.call('GET', path, undefined, { 'last-event-id': '3' });
+      expect([answer.status, answer.text]).toEqual([
         410,
         'Last-Event-ID 3 is ahead of the log: its last event is 2',
       ]);
+      await run.end();
+    });
+
+    test('ahead of a finished log: 410', async () => {
+      const { path, run } = await begin();
       await run.end();
       const ended = await app.call('GET', path, undefined, { 'last-event-id': '3' });
       expect([ended.status, ended.text]).toEqual([

@@ -118,7 +118,13 @@ export function randomGraph(seed: number): GraphSpec {
   if (random.chance(0.35) && names.length >= 3) {
     const from = names.filter(() => random.chance(0.5)).slice(0, 3);
     const to = later(from.at(-1) ?? '').filter((name) => !from.includes(name));
-    if (from.length >= 2 && to.length > 0) joins.push([from, random.pick(to)]);
+    if (from.length >= 2 && to.length > 0) {
+      const joined = random.pick(to);
+      joins.push([from, joined]);
+      // Back to all of them: the join is used again.
+      if (cycles && random.chance(0.5))
+        edges.push(...from.map((name): [string, string] => [joined, name]));
+    }
   }
   const stops = random.chance(0.15);
   // What a join leads to is reached by the join only (compare.ts, 6).

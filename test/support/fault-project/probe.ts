@@ -21,10 +21,12 @@ export interface Plan {
   /** At the beginning of this step … */
   atStep?: number;
   /** … do this. `once` (a file) makes it happen in the first execution only. */
-  then?: 'kill' | 'block' | 'ignore-signal' | 'fail' | 'silent' | 'transient';
+  then?: 'kill' | 'block' | 'ignore-signal' | 'fail' | 'silent' | 'transient' | 'nested';
   forMs?: number;
+  /** Who has done it then emits so many more events of that step at once, before the event loop turns. */
+  burst?: number;
   once?: string;
-  /** A file: one line `step execution` for each step that was begun. */
+  /** A file: one line `step execution` for each step that was begun, `misbehaved execution`, and `done execution` at that step's end. */
   trace?: string;
 }
 
@@ -37,31 +39,51 @@ const State = Annotation.Root({
 /** Differs for each process. */
 const EXECUTION = randomBytes(4).toString('hex');
 
-async function misbehave(plan: Plan): Promise<void> {
+/** Stands for a tool in a graph within the graph: lasts until its signal tells it to stop, and notes that. */
+const tool = new StateGraph(State)
+  .addNode('tool', async ({ plan }, config: LangGraphRunnableConfig) => {
+    await delay(plan.forMs ?? 0, undefined, { signal: config.signal }).catch((error: unknown) => {
+      if (plan.trace !== undefined) appendFileSync(plan.trace, `aborted ${EXECUTION}\n`);
+      throw error;
+    });
+    return {};
+  })
+  .addEdge(START, 'tool')
+  .compile();
+
+/** @returns whether it has, or another execution had before */
+async function misbehave(plan: Plan, config: LangGraphRunnableConfig): Promise<boolean> {
   if (plan.once !== undefined) {
-    if (existsSync(plan.once)) return;
+    if (existsSync(plan.once)) return false;
     writeFileSync(plan.once, EXECUTION);
   }
   const forMs = plan.forMs ?? 0;
   switch (plan.then) {
     case 'kill':
       process.kill(process.pid, 'SIGKILL');
-      return;
+      break;
     case 'block': {
+      // What is under way is answered first: else it times out in the block, and the direct path is tried.
+      await delay(100);
+      if (plan.trace !== undefined) appendFileSync(plan.trace, `blocks ${EXECUTION}\n`);
       const until = Date.now() + forMs;
       while (Date.now() < until);
-      return;
+      break;
     }
     case 'ignore-signal':
     case 'silent':
       await delay(forMs);
-      return;
+      break;
+    case 'nested':
+      await tool.invoke({ plan }, config);
+      break;
     case 'fail':
       throw new RangeError('the probe was told to fail');
     case 'transient':
       throw Object.assign(new Error('connection lost'), { code: 'ECONNRESET' });
     case undefined:
   }
+  return true;
 }
 
 async function step(
@@ -70,9 +92,18 @@ async function step(
 ): Promise<typeof State.Update> {
   const { plan } = state;
   let { n } = state;
-  if (plan.trace !== undefined) appendFileSync(plan.trace, `${state.step} ${EXECUTION}\n`);
-  if (plan.atStep === state.step) await misbehave(plan);
   const padding = 'x'.repeat(plan.padding ?? 0);
+  const emit = (): void =>
+    config.writer?.({ n: n++, step: state.step, execution: EXECUTION, padding });
+  const note = (what: string): void => {
+    if (plan.trace !== undefined) appendFileSync(plan.trace, `${what} ${EXECUTION}\n`);
+  };
+  note(`${state.step}`);
+  const misbehaved = plan.atStep === state.step && (await misbehave(plan, config));
+  if (misbehaved) {
+    note('misbehaved');
+    for (let i = 0; i < (plan.burst ?? 0); i++) emit();
+  }
   for (let i = 0; i < plan.events; i++) {
     if (plan.eventMs !== undefined && plan.eventMs > 0) {
       if (plan.then === 'ignore-signal') await delay(plan.eventMs);
@@ -83,13 +114,14 @@ async function step(
           config.signal === undefined ? {} : { signal: config.signal },
         );
     }
-    config.writer?.({ n: n++, step: state.step, execution: EXECUTION, padding });
+    emit();
   }
+  if (misbehaved) note('done');
   return { step: state.step + 1, n };
 }
 
 export const probe = new StateGraph(State)
-  .addNode('step', step)
-  .addEdge(START, 'step')
-  .addConditionalEdges('step', (state) => (state.step < state.plan.steps ? 'step' : END))
+  .addNode('count', step)
+  .addEdge(START, 'count')
+  .addConditionalEdges('count', (state) => (state.step < state.plan.steps ? 'count' : END))
   .compile();

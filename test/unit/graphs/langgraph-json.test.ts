@@ -39,7 +39,24 @@ test('graphs are read in both forms, beside keys we do not know', () => {
         origin: `${path}: graphs.b`,
       },
     ],
+    store: { ttl: {} },
+    http: { disabled: [] },
     env: { KEY: 'value' },
+  });
+});
+
+test('the store: how long items live, and which function makes vectors', () => {
+  const read = (store: object): unknown => readLangGraphJson(file({ graphs: {}, store })).store;
+  expect(
+    read({ ttl: { default_ttl: 5, refresh_on_read: false, sweep_interval_minutes: 1 } }),
+  ).toEqual({
+    ttl: { defaultMinutes: 5, refreshOnRead: false },
+  });
+  expect(read({ index: { embed: './e.ts:embed', dims: 3 } })).toMatchObject({
+    index: { dims: 3, fields: ['$'], embed: { file: join(folder, 'e.ts'), exportName: 'embed' } },
+  });
+  expect(read({ index: { embed: 'openai:text-embedding-3-small', dims: 3 } })).toMatchObject({
+    index: { embed: expect.stringContaining('found "openai:text-embedding-3-small"') as string },
   });
 });
 

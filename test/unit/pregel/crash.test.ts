@@ -177,3 +177,51 @@ test('killed while it is resumed with one answer, the answer goes to the same qu
     expect({ killAt, state: shape(await asked(world)) }).toEqual({ killAt, state: expected });
   }
 });
+
+test('killed while it takes a command, its update is applied once', async () => {
+  const drive = { durability: 'sync' as const, questions: false };
+  const command = new Command({ update: { log: ['more'] }, goto: 'g' });
+  const calm = new World();
+  await live(calm, drive, undefined, 'r1', { log: ['in'] });
+  await live(calm, drive, undefined, 'r2', command);
+  const events = calm.log.length;
+  const expected = await finalState(calm, false);
+  for (let killAt = 1; killAt <= events; killAt += 1) {
+    const world = new World();
+    await live(world, drive, undefined, 'r1', { log: ['in'] });
+    expect(await live(world, drive, killAt, 'r2', command)).toBe('died');
+    expect(await live(world, drive, undefined, 'r2', command)).toBe('ended');
+    expect({ killAt, state: await finalState(world, false) }).toEqual({ killAt, state: expected });
+  }
+});
+
+test('killed at a breakpoint, the next attempt stops there too', async () => {
+  const world = new World();
+  const build = (): Pregel =>
+    new StateGraph(State)
+      .addNode('a', () => ({ log: ['a'] }))
+      .addNode('b', () => ({ log: ['b'] }))
+      .addEdge(START, 'a')
+      .addEdge('a', 'b')
+      .compile({ checkpointer: world.checkpointer(), interruptAfter: ['a'] });
+  const run = { configurable: { thread_id: 't', run_id: 'r' }, durability: 'sync' as const };
+  world.start();
+  await build().invoke({ log: ['in'] }, run);
+  const events = world.log.length;
+  for (let killAt = 1; killAt <= events; killAt += 1) {
+    await world.store.deleteThread('t');
+    world.start(killAt);
+    const first = build().invoke({ log: ['in'] }, run);
+    await Promise.race([first, world.death]);
+    world.start();
+    const second = await build().invoke({ log: ['in'] }, run);
+    expect({ killAt, second }).toMatchObject({ killAt, second: { __interrupt__: [] } });
+    world.start();
+    const { values, next } = await build().getState(run);
+    expect({ killAt, values, next }).toEqual({
+      killAt,
+      values: { log: ['in', 'a'], rounds: 0 },
+      next: ['b'],
+    });
+  }
+});

@@ -237,6 +237,33 @@ describe('effects', () => {
     },
   );
 
+  test('an effect in a subgraph is kept, even when only the end of the run is stored', async () => {
+    let sent = 0;
+    let fails = true;
+    const inner = new StateGraph(State)
+      .addNode('mail', async () => {
+        const id = await effect('mail', () => (sent += 1));
+        if (fails) throw new Error('after the mail');
+        return { log: [`mail ${id}`] };
+      })
+      .addEdge(START, 'mail')
+      .compile();
+    const graph = new StateGraph(State)
+      .addNode('inner', async () => {
+        // Nothing is stored when a process dies: no end of the run, no failure.
+        const died = await inner.invoke({ log: [] }).catch(() => undefined);
+        return died === undefined ? new Promise<never>(() => undefined) : { log: died.log };
+      })
+      .addEdge(START, 'inner')
+      .compile({ checkpointer: new MemoryCheckpointer() });
+    const run = { configurable: { thread_id: 't', run_id: 'r' }, durability: 'exit' as const };
+    void graph.invoke({}, run);
+    for (let turn = 0; turn < 50; turn += 1) await Promise.resolve();
+    fails = false;
+    expect(await graph.invoke({}, run)).toEqual({ log: ['mail 1'] });
+    expect(sent).toBe(1);
+  });
+
   test('an effect that was cut off is reported, or repeated when it says it may be', async () => {
     const store = new MemoryCheckpointer();
     const cut = new AbortController();

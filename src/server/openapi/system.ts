@@ -1,0 +1,60 @@
+/** The rows of what concerns the server itself. */
+import { z } from 'zod';
+import { MetricsQuery, OkQuery } from '../schemas/system.ts';
+import { json } from './operation.ts';
+import type { Noun } from './operation.ts';
+import { Anything } from './views.ts';
+
+export const system: Noun = {
+  tag: 'System',
+  description: 'For load balancers, operators and clients.',
+  operations: [
+    {
+      method: 'get',
+      path: '/ok',
+      summary: 'Whether the server answers',
+      query: OkQuery,
+      answer: json(z.strictObject({ ok: z.literal(true) })),
+    },
+    {
+      method: 'get',
+      path: '/info',
+      summary: 'Versions and abilities',
+      answer: json(
+        z.looseObject({ version: z.string(), flags: z.record(z.string(), z.boolean()) }),
+      ),
+    },
+    {
+      method: 'get',
+      path: '/health',
+      summary: 'State of Postgres and Redis',
+      description: '503 when Postgres does not answer.',
+      answer: json(z.looseObject({ status: z.enum(['healthy', 'unhealthy']) })),
+    },
+    {
+      method: 'get',
+      path: '/metrics',
+      summary: 'Metrics for Prometheus, or as JSON',
+      query: MetricsQuery,
+      answer: { status: 200, type: 'text/plain', text: 'Prometheus text format 0.0.4' },
+    },
+    ...(
+      [
+        ['post', '/ui/:agent'],
+        ['get', '/ui/:agent/:file'],
+      ] as const
+    ).map(([method, path]) => ({
+      method,
+      path,
+      summary: 'UI bundles: not served',
+      answer: { status: 404 as const, text: 'Says so' },
+    })),
+    { method: 'get', path: '/openapi.json', summary: 'This document', answer: json(Anything) },
+    {
+      method: 'get',
+      path: '/docs',
+      summary: 'This document as a page',
+      answer: { status: 200, type: 'text/html', text: 'A page that needs nothing else' },
+    },
+  ],
+};

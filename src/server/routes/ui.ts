@@ -1,0 +1,18 @@
+/**
+ * Where the official server serves a graph's own React components. They are bundled by @langchain/langgraph-ui,
+ * whose living version this server does not carry: the answer says so, instead of a bare 404.
+ */
+import { Router } from 'express';
+import type { RequestHandler } from 'express';
+import { sendText } from '../problem.ts';
+
+const absent: RequestHandler = (_request, response) => {
+  sendText(response, 404, 'UI bundles ("ui" of langgraph.json) are not served by Millrace');
+};
+
+export function uiRoutes(): Router {
+  const router = Router();
+  router.post('/ui/:agent', absent);
+  router.get('/ui/:agent/:file', absent);
+  return router;
+}

@@ -1,0 +1,236 @@
+/**
+ * The commands of protocol v2 that concern the thread and not a connection. Nothing is kept between two
+ * commands: which assistant a thread is bound to and what it waits for stands in its row.
+ */
+import { assistantIdOf } from '../../assistants/assistant.ts';
+import { z } from 'zod';
+import { AppError } from '../../errors.ts';
+import { activeRunsOf } from '../../runs/find.ts';
+import { ThreadNotFoundError } from '../../runs/run.ts';
+import type { RunCommand } from '../../graphs/port.ts';
+import { submitRun } from '../../runs/submit.ts';
+import { readThread } from '../../threads/thread.ts';
+import type { ThreadRow } from '../../threads/thread.ts';
+import type { RouteContext } from '../context.ts';
+import { newRunOf } from '../run-request.ts';
+import type { RunCreate } from '../schemas/run.ts';
+import { CommandRefusedError, errorAnswer } from './answer.ts';
+import type { Answer, Command } from './answer.ts';
+import { readTree } from './history.ts';
+import { RespondParams, RunStartParams, StateGetParams } from './schemas.ts';
+import { readThreadState } from './thread-state.ts';
+
+const STREAM_MODES = ['values', 'updates', 'messages', 'tools', 'custom', 'tasks'] as const;
+
+/**
+ * A request for input is told before the run that asks has ended. An answer that comes sooner waits this
+ * long for the end.
+ */
+const INTERRUPT_WAIT_MS = 10_000;
+
+export type Handler = (threadId: string, params: unknown) => Promise<object>;
+
+/**
+ * @throws {AssistantNotFoundError | ThreadNotFoundError} over HTTP these are statuses, not answers
+ */
+export async function answerCommand(
+  context: RouteContext,
+  threadId: string,
+  command: Command,
+  more: Readonly<Record<string, Handler>> = {},
+): Promise<Answer> {
+  const { id, method, params } = command;
+  const handlers = { ...handlersOf(context), ...more };
+  const handler = Object.hasOwn(handlers, method) ? handlers[method] : undefined;
+  if (handler === undefined)
+    return errorAnswer(id, 'unknown_command', `Unknown protocol command: ${method}`);
+  try {
+    const result = await handler(threadId, params ?? {});
+    const appliedSeq = await context.guard.watch(archivedSeq(context, threadId));
+    return {
+      type: 'success',
+      id,
+      result,
+      meta: { thread_id: threadId, applied_through_seq: appliedSeq },
+    };
+  } catch (error) {
+    if (error instanceof CommandRefusedError) return errorAnswer(id, error.error, error.message);
+    if (error instanceof z.ZodError)
+      return errorAnswer(id, 'invalid_argument', `${method}: ${z.prettifyError(error)}`);
+    if (error instanceof AppError && error.code === 'thread_busy')
+      return errorAnswer(id, 'invalid_argument', error.message);
+    throw error;
+  }
+}
+
+const refuse = (error: CommandRefusedError['error'], message: string): CommandRefusedError =>
+  new CommandRefusedError(error, message);
+
+function handlersOf(context: RouteContext): Readonly<Record<string, Handler | undefined>> {
+  const { pool, guard } = context;
+  const onlySocket: Handler = () =>
+    Promise.reject(
+      refuse(
+        'not_supported',
+        'Subscriptions belong to a WebSocket; over HTTP, POST …/stream/events is the subscription.',
+      ),
+    );
+  return {
+    'run.start': async (threadId, params) => {
+      const { assistant_id, input, multitaskStrategy, ...rest } = RunStartParams.parse(params);
+      const thread = await guard.watch(findThread(context, threadId));
+      checkBinding(thread, assistant_id);
+      // Who goes on from an earlier checkpoint does not answer what the latest one asks.
+      const forks = rest.config?.configurable?.['checkpoint_id'] != null;
+      const resumes = input != null && !forks && interruptsOf(thread).length > 0;
+      const given = resumes ? { command: { resume: input } } : { input };
+      return start(
+        context,
+        threadId,
+        { assistant_id, ...given, ...optional(rest) },
+        multitaskStrategy,
+      );
+    },
+    'input.respond': async (threadId, params) => {
+      const { update, goto, config, metadata, ...answer } = RespondParams.parse(params);
+      const responses =
+        'responses' in answer
+          ? answer.responses
+          : [{ interrupt_id: answer.interrupt_id, response: answer.response }];
+      const thread = await interruptedThread(context, threadId);
+      const pending = interruptsOf(thread);
+      for (const { interrupt_id: id } of responses)
+        if (!pending.includes(id))
+          throw refuse('no_such_interrupt', `Thread ${threadId} does not wait for ${id}.`);
+      const resume = Object.fromEntries(
+        responses.map(({ interrupt_id: id, response }) => [id, response ?? null]),
+      );
+      const command: RunCommand = { resume, ...optional({ update, goto }) };
+      const assistantId = boundAssistant(thread) ?? '';
+      await start(context, threadId, {
+        assistant_id: assistantId,
+        command,
+        ...optional({ config, metadata }),
+      });
+      return {};
+    },
+    'state.get': async (threadId, params) => {
+      const { namespace, keys } = StateGetParams.parse(params);
+      const state = await guard.watch(readThreadState(context, threadId, namespace ?? []));
+      const { values, checkpoint } = state;
+      const wanted = keys ?? undefined;
+      return {
+        values:
+          wanted === undefined
+            ? values
+            : Object.fromEntries(Object.entries(values).filter(([key]) => wanted.includes(key))),
+        ...(checkpoint === undefined ? {} : { checkpoint }),
+      };
+    },
+    'agent.getTree': async (threadId) => {
+      const tree = await guard.watch(readTree(context.reader, threadId));
+      if (tree === undefined)
+        throw refuse('no_such_run', `Thread ${threadId} has had no run of this protocol.`);
+      return { tree };
+    },
+    'subscription.subscribe': onlySocket,
+    'subscription.unsubscribe': onlySocket,
+    'subscription.reconnect': () =>
+      Promise.reject(
+        refuse('not_supported', 'Subscribe again: a subscription begins with everything there is.'),
+      ),
+  };
+
+  /** The thread once it waits for input. */
+  async function interruptedThread(ctx: RouteContext, threadId: string): Promise<ThreadRow> {
+    const deadline = AbortSignal.timeout(INTERRUPT_WAIT_MS);
+    let thread = await guard.watch(findThread(ctx, threadId));
+    if (thread === undefined || boundAssistant(thread) === undefined)
+      throw refuse('no_such_run', 'Thread has no active assistant; call run.start first.');
+    while (thread !== undefined && thread.active_runs > 0 && !deadline.aborted) {
+      const ends = (await guard.watch(activeRunsOf(pool, threadId))).map((runId) =>
+        ctx.ends.wait(runId, deadline),
+      );
+      for (const end of ends) end.catch(() => undefined);
+      if (ends.length > 0) await Promise.any(ends).catch(() => undefined);
+      thread = await guard.watch(findThread(ctx, threadId));
+    }
+    if (thread === undefined || thread.active_runs > 0 || interruptsOf(thread).length === 0)
+      throw refuse(
+        'invalid_argument',
+        'input.respond can only be used while the thread waits for input.',
+      );
+    return thread;
+  }
+}
+
+type Start = Pick<RunCreate, 'assistant_id' | 'input' | 'command' | 'config' | 'metadata'>;
+
+async function start(
+  context: RouteContext,
+  threadId: string,
+  given: Start,
+  strategy: RunCreate['multitask_strategy'] = 'enqueue',
+): Promise<{ run_id: string }> {
+  const body: RunCreate = {
+    ...given,
+    stream_mode: [...STREAM_MODES],
+    stream_subgraphs: true,
+    stream_resumable: true,
+    if_not_exists: 'create',
+    multitask_strategy: strategy,
+  };
+  const { pool, submit } = context;
+  const run = await context.guard.watch(
+    newRunOf(pool, body, threadId, {}).then((newRun) =>
+      submitRun(submit, { ...newRun, kwargs: { ...newRun.kwargs, protocol: 'v2' } }),
+    ),
+  );
+  return { run_id: run.run_id };
+}
+
+function checkBinding(thread: ThreadRow | undefined, assistant: string): void {
+  const bound = thread && boundAssistant(thread);
+  if (bound !== undefined && bound !== assistantIdOf(assistant))
+    throw refuse(
+      'invalid_argument',
+      `Thread is bound to assistant ${bound}; cannot run ${assistant}.`,
+    );
+}
+
+function boundAssistant(thread: ThreadRow): string | undefined {
+  const id = thread.metadata['assistant_id'];
+  return typeof id === 'string' ? id : undefined;
+}
+
+/** Ids of the interrupts that a thread at rest waits for. */
+function interruptsOf(thread: ThreadRow | undefined): string[] {
+  if (thread?.status !== 'interrupted') return [];
+  return (Object.values(thread.interrupts) as { id?: string }[][])
+    .flat()
+    .flatMap(({ id }) => (id === undefined ? [] : [id]));
+}
+
+async function findThread(context: RouteContext, threadId: string): Promise<ThreadRow | undefined> {
+  try {
+    return await readThread(context.pool, threadId);
+  } catch (error) {
+    if (error instanceof ThreadNotFoundError) return undefined;
+    throw error;
+  }
+}
+
+async function archivedSeq({ pool }: RouteContext, threadId: string): Promise<number> {
+  const { rows } = await pool.query<{ archived_seq: number }>({
+    name: 'archived-seq',
+    text: 'SELECT archived_seq FROM threads WHERE thread_id = $1',
+    values: [threadId],
+  });
+  return rows[0]?.archived_seq ?? 0;
+}
+
+/** Without what is null or undefined: absent means not given. */
+const optional = <T extends object>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } =>
+  Object.fromEntries(
+    Object.entries(fields).filter(([, value]) => value !== undefined && value !== null),
+  ) as { [K in keyof T]?: NonNullable<T[K]> };

@@ -1,0 +1,37 @@
+/**
+ * Holds a thread's row, so that none of its new events reaches Postgres: they are in Redis and in the
+ * worker's memory only, for as long as a test needs to take those two away.
+ */
+import type { Pool } from '../../src/postgres/pool.ts';
+import { waitUntil } from './wait-until.ts';
+
+export interface ArchiveHold {
+  /** Lets go; archivers that wait with events in hand lose their connection first, and so the events. */
+  releaseLosing(): Promise<void>;
+}
+
+export async function holdArchive(pool: Pool, threadId: string): Promise<ArchiveHold> {
+  const client = await pool.connect();
+  await client.query('BEGIN');
+  await client.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR UPDATE', [threadId]);
+  return {
+    async releaseLosing() {
+      const { rows } = await client.query<{ pid: number }>(
+        `SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+      );
+      // A signal takes a moment, and a lock that is free meanwhile would be taken.
+      await waitUntil(
+        async () => {
+          const left = await pool.query('SELECT 1 FROM pg_stat_activity WHERE pid = ANY($1)', [
+            rows.map(({ pid }) => pid),
+          ]);
+          return left.rowCount === 0;
+        },
+        { timeoutMs: 5_000, what: 'the waiting sessions to be gone' },
+      );
+      await client.query('ROLLBACK');
+      client.release();
+    },
+  };
+}
