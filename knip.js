@@ -1,7 +1,6 @@
 /** What nobody reaches from the program, the library, the scripts or the tests is dead. */
 export default {
   entry: [
-    'src/main.ts!',
     'src/index.ts!',
     'src/create-server.ts!',
     // Loaded by name: worker threads, global-setup.mjs, reaper.ts, jest.config.mjs, langgraph.json.
