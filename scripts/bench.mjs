@@ -35,6 +35,17 @@ const paint = (code, text) => (color ? `\u001b[${code}m${text}\u001b[0m` : text)
 const say = (text) => console.log(`\n${paint('1;36', `── ${text}`)}`);
 const startedAt = Date.now();
 
+let interrupted = false;
+let stack;
+/** npm, while it installs or builds; in a group of its own. */
+let setUp;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
+  process.on(signal, () => {
+    interrupted = true;
+    if (setUp !== undefined) process.kill(-setUp.pid, 'SIGTERM');
+    void Promise.resolve(stack?.stop()).then(() => process.exit(130));
+  });
+
 if (!(await prepare(runQuietly))) process.exit(1);
 const { createStack, SLOTS } = await import('./bench/stack.mjs');
 const { CASES } = await import('./bench/cases.mjs');
@@ -54,13 +65,7 @@ if (unknown.length > 0) {
   process.exit(1);
 }
 
-const stack = await createStack({ onStart: (what) => say(`starting ${what}`) });
-let interrupted = false;
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
-  process.on(signal, () => {
-    interrupted = true;
-    void stack.stop().then(() => process.exit(130));
-  });
+stack = await createStack({ onStart: (what) => say(`starting ${what}`) });
 
 let machine;
 const rows = [];
@@ -296,8 +301,16 @@ function report() {
 function runQuietly(title, command, args) {
   say(title);
   return new Promise((done) => {
-    const child = spawn(command, args, { cwd: ROOT, stdio: ['ignore', 'inherit', 'inherit'] });
-    child.once('error', () => done(1));
-    child.once('exit', (code) => done(code ?? 1));
+    setUp = spawn(command, args, {
+      cwd: ROOT,
+      stdio: ['ignore', 'inherit', 'inherit'],
+      detached: true,
+    });
+    const end = (code) => {
+      setUp = undefined;
+      done(code);
+    };
+    setUp.once('error', () => end(1));
+    setUp.once('exit', (code) => end(code ?? 1));
   });
 }

@@ -19,6 +19,7 @@ export const ERROR_CODES = [
   'event_invalid',
   'graph_invalid',
   'graph_not_found',
+  'idempotency_mismatch',
   'input_empty',
   'input_invalid',
   'label_invalid',

@@ -5,6 +5,7 @@
 import type { Service } from '../lib/service.ts';
 import { overdueRuns, requeueExpired, unheededCancels } from '../runs/lease.ts';
 import { deleteExpiredThreads } from '../runs/retention.ts';
+import { deleteExpiredKeys } from '../runs/submit-once.ts';
 import { deleteOldDeliveries } from '../webhooks/deliveries.ts';
 import { endByFence } from './end-by-fence.ts';
 import type { EndByFenceDeps } from './end-by-fence.ts';
@@ -49,6 +50,7 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
         for (const expire of [
           () => deleteExpiredThreads(deps.pool, deps.temporaryThreadTtlMs),
           () => deleteOldDeliveries(deps.pool),
+          () => deleteExpiredKeys(deps.pool),
           ...deps.expirers,
         ])
           await expire();

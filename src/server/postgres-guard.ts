@@ -10,8 +10,12 @@ import type { Pool } from '../postgres/pool.ts';
 
 /** Slower than this, and nothing else answered meanwhile: ask whether Postgres is there. */
 const SLOW_MS = 500;
-/** Time for the answer. Together: the longest that a request waits for a Postgres that is gone. */
-const PROBE_MS = 500;
+/**
+ * Time for the answer, in short looks and not in one: after a pause of this process, a timer fires before
+ * the answer that came meanwhile is read. Together: the longest that a request waits for a Postgres that is gone.
+ */
+const PROBE_LOOK_MS = 50;
+const PROBE_LOOKS = 12;
 
 export class PostgresUnavailableError extends AppError {
   readonly code = 'postgres_unavailable';
@@ -24,27 +28,37 @@ export interface PostgresGuard {
    * @throws {PostgresUnavailableError}
    */
   watch<T>(work: Promise<T>): Promise<T>;
-  /** @returns whether Postgres has answered just now, or does within PROBE_MS */
+  /** @returns whether Postgres answers now, within PROBE_LOOKS looks */
   probe(): Promise<boolean>;
 }
 
 export function createPostgresGuard(pool: Pool): PostgresGuard {
   let answeredAt = 0;
-  pool.on('release', (error: Error | undefined) => {
-    if (error === undefined) answeredAt = Date.now();
+  // undefined from a client, null from pool.query.
+  pool.on('release', (error: Error | boolean | null | undefined) => {
+    if (error === undefined || error === null) answeredAt = Date.now();
   });
   let probing: Promise<boolean> | undefined;
 
+  async function ask(): Promise<boolean> {
+    const askedAt = Date.now();
+    const probe = pool.query('SELECT 1').then(
+      () => true,
+      () => false,
+    );
+    for (let look = 0; look < PROBE_LOOKS; look++) {
+      const later = delay(PROBE_LOOK_MS, 'later' as const, { ref: false });
+      const answer = await Promise.race([probe, later]);
+      if (answer !== 'later') return answer;
+      // The answer to any statement will do.
+      if (answeredAt >= askedAt) return true;
+    }
+    return false;
+  }
+
   /** One probe at a time serves all who wait. */
   async function probe(): Promise<boolean> {
-    if (Date.now() - answeredAt < SLOW_MS) return true;
-    probing ??= Promise.race([
-      pool.query('SELECT 1').then(
-        () => true,
-        () => false,
-      ),
-      delay(PROBE_MS, false, { ref: false }),
-    ]).finally(() => {
+    probing ??= ask().finally(() => {
       probing = undefined;
     });
     return probing;
@@ -63,7 +77,8 @@ export function createPostgresGuard(pool: Pool): PostgresGuard {
         clearTimeout(timer);
       };
       async function look(): Promise<void> {
-        if (!(await probe()))
+        const answers = Date.now() - answeredAt < SLOW_MS || (await probe());
+        if (!answers)
           away.reject(new PostgresUnavailableError('Postgres does not answer, try again later'));
         else if (!settled) timer = setTimeout(() => void look(), SLOW_MS);
       }

@@ -11,8 +11,8 @@ import type { Log } from '../telemetry/log.ts';
 
 /** undefined: not the client's doing, so the text stays in the log. */
 const STATUS: Record<ErrorCode, number | undefined> = {
-  address_refused: undefined,
   actor_timeout: 500,
+  address_refused: undefined,
   assistant_exists: 409,
   assistant_not_found: 404,
   checkpointer_missing: 500,
@@ -26,6 +26,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   event_invalid: 400,
   graph_invalid: 500,
   graph_not_found: 404,
+  idempotency_mismatch: 422,
   input_empty: 400,
   input_invalid: 400,
   label_invalid: 422,

@@ -109,7 +109,10 @@ describe('with hints', () => {
     };
     const runId = await cluster.createRun(threadId, plan);
     const client = cluster.join(threadId, runId);
-    await client.until(21);
+    await waitUntil(() => written(trace).includes('blocks'), {
+      timeoutMs: 5_000,
+      what: 'the worker to stand still',
+    });
     expect(await cancelAndWait(cluster, threadId, runId)).toBeLessThan(2_500);
     const ended = await cluster.archived(runId);
     expect(written(trace)).not.toContain('misbehaved');

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { markFile, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
+import { lockRows } from '../support/row-lock.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 import { violationsIn } from '../support/verify.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -26,6 +27,14 @@ async function statuses(cluster: Cluster): Promise<Record<string, number>> {
     `SELECT status || ' ' || attempt AS what, count(*) AS n FROM runs GROUP BY 1`,
   );
   return Object.fromEntries(rows.map(({ what, n }) => [what, n]));
+}
+
+/** Sessions that wait for a lock. */
+async function waiting(cluster: Cluster): Promise<number> {
+  const { rowCount } = await cluster.pool.query(
+    `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+  );
+  return rowCount ?? 0;
 }
 
 /** `work` for each number below `count`, a few at a time. */
@@ -74,7 +83,6 @@ describe('one deployment', () => {
       onRefused: () => undefined,
     });
     const runs: { threadId: string; runId: string; trace: string }[] = [];
-    // Both wake at once and find all of it there.
     for (const worker of cluster.workers.values()) worker.freeze();
     for (let i = 0; i < 6; i++) {
       const threadId = await cluster.createThread();
@@ -89,7 +97,18 @@ describe('one deployment', () => {
       timeoutMs: 5_000,
       what: 'the wake-ups to be queued',
     });
+    // Every claim finds its run pending and has to wait for the thread; then one after the other goes on.
+    const release = await lockRows(
+      cluster.pool,
+      'threads',
+      runs.map(({ threadId }) => threadId),
+    );
     for (const worker of cluster.workers.values()) worker.thaw();
+    await waitUntil(async () => (await waiting(cluster)) >= 12, {
+      timeoutMs: 10_000,
+      what: 'claims of both workers to wait',
+    });
+    await release();
     for (const { threadId, runId, trace } of runs) {
       const client = cluster.join(threadId, runId);
       await client.end();

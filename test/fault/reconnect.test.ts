@@ -5,7 +5,7 @@
  */
 import { createKeys } from '../../src/redis/keys.ts';
 import type { Plan } from '../support/fault-project/probe.ts';
-import { startCluster } from '../support/cluster.ts';
+import { PATIENT, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
 import type { SseEvent } from '../support/event-client.ts';
 import { lockRows } from '../support/row-lock.ts';
@@ -26,7 +26,7 @@ let line: TcpProxy;
 /** URL of a server with a slow line to Redis. */
 let farUrl: string;
 beforeAll(async () => {
-  cluster = await startCluster({ workers: 2 });
+  cluster = await startCluster({ workers: 2, env: PATIENT });
   line = await startTcpProxy({ port: cluster.redis.port });
   const server = await cluster.startServer({ REDIS_URL: `redis://127.0.0.1:${line.port}` });
   farUrl = server.url;

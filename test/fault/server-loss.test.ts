@@ -12,7 +12,13 @@ let cluster: Cluster;
 let workers = 0;
 const folder = createTempFolder('marks');
 beforeAll(async () => {
-  cluster = await startCluster({ workers: 0, env: { N_JOBS_PER_WORKER: '20' } });
+  cluster = await startCluster({
+    workers: 0,
+    env: { N_JOBS_PER_WORKER: '20', WORKER_HEARTBEAT_TTL: '3' },
+  });
+});
+beforeEach(async () => {
+  if (cluster.workers.size === 0) await nextWorker();
 });
 afterAll(async () => {
   await cluster.stop();
@@ -44,7 +50,6 @@ async function post(url: string, body: unknown): Promise<unknown> {
 }
 
 test('[56] kill -9 of a server and a worker under 12 waiting clients: every run goes on, every client gets its end', async () => {
-  await nextWorker();
   const doomed = latestWorker();
   const victim = await cluster.startServer();
   const body = {

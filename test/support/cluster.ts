@@ -72,6 +72,9 @@ const FAST = {
   LOG_LEVEL: 'info',
 };
 
+/** The leases of production, for tests that lose no worker: a busy machine does not lose them one either. */
+export const PATIENT = { WORKER_HEARTBEAT_INTERVAL: '2', WORKER_HEARTBEAT_TTL: '6' };
+
 export async function startCluster(options: ClusterOptions = {}): Promise<Cluster> {
   const database = await createTestDatabase(
     options.serverUrl === undefined ? {} : { serverUrl: options.serverUrl },

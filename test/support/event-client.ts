@@ -32,8 +32,8 @@ export interface SseClient {
   /** Takes nothing from its socket until `resume`. */
   pause(): void;
   resume(): void;
-  /** Longest time without an event, in ms: from the first one to now, or to the end. */
-  longestGapMs(): number;
+  /** When each event came, in ms of `performance.now`. */
+  readonly times: readonly number[];
 }
 
 export interface SseClientOptions {
@@ -51,18 +51,12 @@ export function openSse(url: string, options: SseClientOptions = {}): SseClient 
     ended: false,
     error: undefined as unknown,
   };
-  let lastEventAt: number | undefined;
-  let longestGapMs = 0;
+  const times: number[] = [];
   let paused: Deferred<void> | undefined;
-  function measure(): void {
-    const now = performance.now();
-    if (lastEventAt !== undefined) longestGapMs = Math.max(longestGapMs, now - lastEventAt);
-    lastEventAt = now;
-  }
   async function run(): Promise<void> {
     const parser = createParser({
       onEvent({ id, event, data }) {
-        measure();
+        times.push(performance.now());
         state.events.push({ id, event, data });
       },
     });
@@ -136,10 +130,6 @@ export function openSse(url: string, options: SseClientOptions = {}): SseClient 
       paused?.resolve();
       paused = undefined;
     },
-    longestGapMs() {
-      if (!state.ended && state.error === undefined && lastEventAt !== undefined)
-        longestGapMs = Math.max(longestGapMs, performance.now() - lastEventAt);
-      return longestGapMs;
-    },
+    times,
   };
 }

@@ -25,6 +25,7 @@ async function follow(url, plan) {
   let nextId = 0;
   let wake = () => undefined;
   let failure;
+  let over = false;
   const parser = createParser({
     onEvent({ id, event, data }) {
       const [n] = id.split('-').map(Number);
@@ -47,6 +48,7 @@ async function follow(url, plan) {
   response.on('error', (error) => (failure ??= error));
   stream.ended = new Promise((resolve) => response.once('close', resolve));
   void stream.ended.then(() => {
+    over = true;
     if (stream.count !== plan.count) failure ??= new Error(`ended after ${stream.count} events`);
     wake();
   });
@@ -54,6 +56,7 @@ async function follow(url, plan) {
     const until = Date.now() + HEIR_MS_MAX;
     while (!enough(stream)) {
       if (failure) throw failure;
+      if (over) throw new Error(`the run ended with attempt ${stream.attempt}`);
       if (Date.now() > until) throw new Error(`attempt ${stream.attempt} hangs`);
       await Promise.race([
         new Promise((resolve) => (wake = resolve)),
@@ -65,19 +68,21 @@ async function follow(url, plan) {
   return stream;
 }
 
-/** @returns seconds from the signal to the first event of the next attempt */
+const NO_GRACE = { BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: '0' };
+
+/** Of two workers, ends the one that has the run. @returns seconds from the signal to the first event of the next attempt */
 async function strike(bench, signal) {
   const { stack } = bench;
-  // One event in 5 ms for long enough that the run is not over when it happens.
-  const plan = { count: 400, perSecond: 200 };
-  const victim = stack.worker;
+  const heir = await stack.startWorker('heir', NO_GRACE);
+  // Long enough that the run is not over when it happens.
+  const plan = { count: 600, perSecond: 200 };
   const stream = await follow(bench.client.url, plan);
   await stream.until(({ count }) => count >= 100);
-  const heir = await stack.startWorker('heir', { BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: '0' });
   const { rows } = await stack.db.query('SELECT worker_id FROM runs WHERE run_id = $1', [
     stream.runId,
   ]);
-  if (rows[0].worker_id !== 'worker') throw new Error(`the run is on ${rows[0].worker_id}`);
+  const [victim, survivor] =
+    rows[0].worker_id === 'heir' ? [heir, stack.worker] : [stack.worker, heir];
   const startUs = nowUs();
   victim.kill(signal);
   await stream.until(({ attempt, count }) => attempt === 2 && count > 0);
@@ -85,8 +90,8 @@ async function strike(bench, signal) {
   await stream.ended;
   await stream.until(() => true);
   await victim.exited;
-  stack.worker = await stack.startWorker('worker', { BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: '0' });
-  await heir.stop();
+  await survivor.stop();
+  stack.worker = await stack.startWorker('worker', NO_GRACE);
   return seconds;
 }
 
@@ -94,7 +99,7 @@ async function run(bench) {
   const { stack } = bench;
   await stack.worker.stop();
   // Told to stop, a worker lets its runs end within the grace; without any it hands them over at once.
-  stack.worker = await stack.startWorker('worker', { BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: '0' });
+  stack.worker = await stack.startWorker('worker', NO_GRACE);
   bench.row({
     id: 'kill/sigterm',
     title: 'worker told to stop (SIGTERM, no grace) → its run goes on',

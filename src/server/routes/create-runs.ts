@@ -2,9 +2,10 @@
 import { Router } from 'express';
 import type { Request, RequestHandler, Response } from 'express';
 import type { RunRow } from '../../runs/run.ts';
-import { submitRun } from '../../runs/submit.ts';
+import type { SubmittedOnce } from '../../runs/submit-once.ts';
 import type { RouteContext } from '../context.ts';
 import { viewOf } from '../frames.ts';
+import { submitAsked } from '../idempotency.ts';
 import { sendJson } from '../respond.ts';
 import { newRunOf } from '../run-request.ts';
 import { streamRun } from '../run-stream.ts';
@@ -19,6 +20,7 @@ type Answer = (
   body: RunCreate,
   response: Response,
   place: { content: string; stream: string },
+  replayed: boolean,
 ) => void | Promise<void>;
 
 export function createRunRoutes(context: RouteContext): Router {
@@ -28,9 +30,12 @@ export function createRunRoutes(context: RouteContext): Router {
     body: RunCreate,
     threadId: string | undefined,
     request: Request,
-  ): Promise<RunRow> =>
+    response: Response,
+  ): Promise<SubmittedOnce> =>
     guard.watch(
-      newRunOf(pool, body, threadId, request.headers).then((newRun) => submitRun(submit, newRun)),
+      newRunOf(pool, body, threadId, request.headers).then((newRun) =>
+        submitAsked(submit, request, response, threadId, [newRun]),
+      ),
     );
 
   const creates =
@@ -39,10 +44,11 @@ export function createRunRoutes(context: RouteContext): Router {
       const threadId =
         'thread_id' in request.params ? pathOf(ThreadPath, request).thread_id : undefined;
       const body = bodyOf(RunCreate, request);
-      const run = await accept(body, threadId, request);
+      const { runs, replayed } = await accept(body, threadId, request, response);
+      const run = runs[0] as RunRow;
       const prefix = threadId === undefined ? '' : `/threads/${threadId}`;
       const content = `${prefix}/runs/${run.run_id}`;
-      await answer(run, body, response, { content, stream: `${content}/stream` });
+      await answer(run, body, response, { content, stream: `${content}/stream` }, replayed);
     };
 
   const inBackground = creates((run, _body, response, place) => {
@@ -56,7 +62,8 @@ export function createRunRoutes(context: RouteContext): Router {
       runId: run.run_id,
       position: {
         threadId: run.thread_id,
-        runFirst: undefined,
+        // It may have begun, when the request was sent before.
+        runFirst: run.first_seq ?? undefined,
         after: undefined,
         rewound: false,
       },
@@ -70,12 +77,12 @@ export function createRunRoutes(context: RouteContext): Router {
     });
   });
 
-  const withEnd = creates(async (run, body, response, place) => {
+  const withEnd = creates(async (run, body, response, place, replayed) => {
     response.setHeader('content-location', place.content);
     await answerWithEnd(context, response, {
       threadId: run.thread_id,
       runId: run.run_id,
-      mayHaveEnded: false,
+      mayHaveEnded: replayed,
       cancelOnDisconnect: body.on_disconnect === 'cancel',
     });
   });
@@ -86,7 +93,7 @@ export function createRunRoutes(context: RouteContext): Router {
     const newRuns = await guard.watch(
       Promise.all(bodies.map((body) => newRunOf(pool, body, undefined, request.headers))),
     );
-    const runs = await guard.watch(Promise.all(newRuns.map((newRun) => submitRun(submit, newRun))));
+    const { runs } = await guard.watch(submitAsked(submit, request, response, undefined, newRuns));
     sendJson(response, runs.map(runView));
   };
 

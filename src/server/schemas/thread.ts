@@ -66,7 +66,7 @@ export const ThreadPatch = z
   .strictObject({ metadata: Searchable.optional(), ttl: Ttl.optional() })
   .refine(
     ({ metadata, ttl }) => metadata !== undefined || ttl !== undefined,
-    'expected metadata, ttl or both',
+    { message: 'expected metadata, ttl or both', path: ['metadata'] },
   );
 
 export const ThreadReadQuery = z.object({ include: listOf(z.literal('ttl')).optional() });

@@ -31,7 +31,7 @@ export const EventStreamBody = z.strictObject({
   since: z.union([z.number().int().min(0), z.string()]).optional(),
 });
 
-export const CommandBody = z.looseObject({
+export const CommandBody = z.strictObject({
   id: z.number().int().min(0),
   method: z.string(),
   params: z.unknown().optional(),

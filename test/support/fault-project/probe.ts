@@ -65,6 +65,7 @@ async function misbehave(plan: Plan, config: LangGraphRunnableConfig): Promise<b
     case 'block': {
       // What is under way is answered first: else it times out in the block, and the direct path is tried.
       await delay(100);
+      if (plan.trace !== undefined) appendFileSync(plan.trace, `blocks ${EXECUTION}\n`);
       const until = Date.now() + forMs;
       while (Date.now() < until);
       break;

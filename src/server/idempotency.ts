@@ -1,0 +1,60 @@
+/** The header `Idempotency-Key`: a request that is sent again with it gets the runs of the first one. */
+import { createHash } from 'node:crypto';
+import type { Request, Response } from 'express';
+import type { NewRun } from '../runs/create.ts';
+import type { RunRow } from '../runs/run.ts';
+import { submitOnce } from '../runs/submit-once.ts';
+import type { IdempotencyKey, SubmittedOnce } from '../runs/submit-once.ts';
+import { submitRun } from '../runs/submit.ts';
+import type { SubmitDeps } from '../runs/submit.ts';
+import { InputInvalidError } from './problem.ts';
+
+const KEY_LENGTH_MAX = 255;
+/** Set on the answer to a request that was known. */
+const REPLAYED = 'idempotent-replayed';
+
+/**
+ * Submits the runs of a request, once when it has a key.
+ * @param threadId undefined: runs without a thread of the client's
+ * @throws {InputInvalidError} the key is none
+ * @throws what submitOnce throws
+ */
+export async function submitAsked(
+  deps: SubmitDeps,
+  request: Request,
+  response: Response,
+  threadId: string | undefined,
+  newRuns: readonly NewRun[],
+): Promise<SubmittedOnce> {
+  const key = keyOf(request, threadId);
+  if (key === undefined)
+    return {
+      runs: await Promise.all(newRuns.map((newRun) => submitRun(deps, newRun))),
+      replayed: false,
+    };
+  const { runs, replayed } = await submitOnce(deps, newRuns, key);
+  if (replayed && !response.headersSent) response.setHeader(REPLAYED, 'true');
+  return { runs: runs.map(asCreated), replayed };
+}
+
+function keyOf(request: Request, threadId: string | undefined): IdempotencyKey | undefined {
+  const key = request.headers['idempotency-key'];
+  if (key === undefined) return undefined;
+  if (typeof key !== 'string' || key === '' || key.length > KEY_LENGTH_MAX)
+    throw new InputInvalidError(
+      `Idempotency-Key: expected 1 to ${KEY_LENGTH_MAX} characters, found ${key.length}`,
+    );
+  const body = JSON.stringify((request.body as unknown) ?? {});
+  return {
+    scope: `${request.method} ${threadId ?? ''}`,
+    key,
+    bodyHash: createHash('sha256').update(body).digest(),
+  };
+}
+
+/** Every request is answered like the first: what became of the run since is another question. */
+const asCreated = (run: RunRow): RunRow => ({
+  ...run,
+  status: 'pending',
+  updated_at: run.created_at,
+});
