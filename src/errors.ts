@@ -8,6 +8,7 @@ export const ERROR_CODES = [
   'address_refused',
   'assistant_exists',
   'assistant_not_found',
+  'body_unsupported',
   'checkpointer_missing',
   'command_refused',
   'config_invalid',

@@ -7,7 +7,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { ReadableStream as NodeReadableStream } from 'node:stream/web';
 import type { RequestHandler } from 'express';
 import { AppError } from '../errors.ts';
 import type { ExportSpec } from '../graphs/langgraph-json.ts';

@@ -15,6 +15,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   address_refused: undefined,
   assistant_exists: 409,
   assistant_not_found: 404,
+  body_unsupported: 415,
   checkpointer_missing: 500,
   command_refused: 400,
   config_invalid: undefined,

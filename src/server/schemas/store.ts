@@ -29,7 +29,7 @@ export const ItemQuery = z.object({
 export const ItemDeleteBody = z.strictObject({ namespace: Labels, key: Text.min(1) });
 
 export const ItemSearchBody = z.strictObject({
-  namespace_prefix: z.array(z.string()).nullish(),
+  namespace_prefix: z.array(z.string()),
   filter: JsonObject.nullish(),
   limit: Limit,
   offset: Offset,

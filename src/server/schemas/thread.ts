@@ -64,10 +64,10 @@ export const ThreadCreate = z.strictObject({
 
 export const ThreadPatch = z
   .strictObject({ metadata: Searchable.optional(), ttl: Ttl.optional() })
-  .refine(
-    ({ metadata, ttl }) => metadata !== undefined || ttl !== undefined,
-    'expected metadata, ttl or both',
-  );
+  .refine(({ metadata, ttl }) => metadata !== undefined || ttl !== undefined, {
+    message: 'expected metadata, ttl or both',
+    path: ['metadata'],
+  });
 
 export const ThreadReadQuery = z.object({ include: listOf(z.literal('ttl')).optional() });
 

@@ -95,6 +95,7 @@ test.each([
   ['GET', '/store/items?namespace=a..b&key=k', undefined, 422, 'label ""'],
   ['POST', '/store/items/search', { namespace_prefix: ['a.b'] }, 422, 'label "a.b"'],
   ['POST', '/store/namespaces', { suffix: [''] }, 422, 'label ""'],
+  ['POST', '/store/items/search', {}, 400, 'namespace_prefix'],
   ['PUT', '/store/items', { namespace: ['a'], key: 'k', value: [] }, 400, 'ZodError'],
   ['PUT', '/store/items', { namespace: ['a'], key: 'k', value: {}, ttll: 1 }, 400, 'ttll'],
   ['PUT', '/store/items', { namespace: ['a'], key: '\0', value: {} }, 400, 'ZodError'],
@@ -102,6 +103,16 @@ test.each([
   const answer = await app.call(method, path, body);
   expect(answer.status).toBe(status);
   expect(answer.text).toContain(text);
+});
+
+test('a body in a format that nobody parses is refused, and not taken for an empty one', async () => {
+  const answer = await app.call('POST', '/threads', '{"metadata":{"n":1}}', {
+    'content-type': 'application/x-www-form-urlencoded',
+  });
+  expect([answer.status, answer.text]).toEqual([
+    415,
+    'Unsupported content-type "application/x-www-form-urlencoded": expected application/json',
+  ]);
 });
 
 test('clients and graphs share the store, and messages in it are flat', async () => {
