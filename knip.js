@@ -1,7 +1,6 @@
 /** What nobody reaches from the program, the library, the scripts or the tests is dead. */
 export default {
   entry: [
-    'src/main.ts!',
     'src/index.ts!',
     'src/create-server.ts!',
     // Loaded by name: worker threads, global-setup.mjs, reaper.ts, jest.config.mjs, langgraph.json.
@@ -14,6 +13,8 @@ export default {
     'test/support/fault-project/*.ts',
     'test/support/custom-apps/*.ts',
     'test/support/pregel-project/*.ts',
+    'test/support/pregel-project/*.ts',
+    'test/support/custom-apps/*.ts',
     'test/e2e/graphs/*.ts',
   ],
   project: ['src/**/*.{ts,mjs}!', 'test/**/*.{ts,mjs}', 'scripts/**/*.{ts,mjs}'],

@@ -234,7 +234,10 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     );
     deps.signals.publish('log', owner.threadId);
     deps.metrics.runsRequeued.inc({ reason: failures === 0 ? 'shutdown' : 'transient' });
-    if (next !== undefined) deps.queue.wake([next]);
+    if (next === undefined) return;
+    deps.queue.wake([next]);
+    // The queue's own notice may go to this process, which is about to stop: others look at once.
+    deps.signals.publish('queue', '');
   }
 
   async function end(

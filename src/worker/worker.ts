@@ -48,7 +48,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     void run.done.then(() => {
       active.delete(run.runId);
       waiting.shift()?.();
-      if (!deps.wakeUpsWork()) void look();
+      if (!deps.wakeUpsWork()) void look(false);
     });
     return run;
   }
@@ -76,8 +76,10 @@ export function createWorker(deps: WorkerDeps): Worker {
 
   let looking = false;
   let lookAgain = false;
-  /** Fills the free slots with the oldest claimable runs. */
-  async function look(): Promise<void> {
+  let askedNow = false;
+  /** Fills the free slots with the oldest claimable runs. @param now also with those whose wake-up may be on its way */
+  async function look(now: boolean): Promise<void> {
+    askedNow ||= now;
     if (looking) {
       lookAgain = true;
       return;
@@ -86,13 +88,13 @@ export function createWorker(deps: WorkerDeps): Worker {
     try {
       do {
         lookAgain = false;
+        const ageMs = askedNow || !deps.wakeUpsWork() ? 0 : OVERDUE_MS;
+        askedNow = false;
         while (free()) {
           claiming++;
-          const claim = await claimNextRun(
-            deps.pool,
-            deps.claimer,
-            deps.wakeUpsWork() ? OVERDUE_MS : 0,
-          ).finally(() => claiming--);
+          const claim = await claimNextRun(deps.pool, deps.claimer, ageMs).finally(
+            () => claiming--,
+          );
           if (claim === undefined) break;
           begin(claim);
         }
@@ -107,10 +109,10 @@ export function createWorker(deps: WorkerDeps): Worker {
   const consumer = deps.consumer?.(onWakeUp);
 
   deps.signals.on('queue', () => {
-    if (timer !== undefined) void look();
+    if (timer !== undefined) void look(true);
   });
   deps.signals.onGap(() => {
-    if (timer !== undefined) void look();
+    if (timer !== undefined) void look(true);
   });
   deps.signals.on('control', (runId) => {
     // The signal is a hint that anybody may send: the lease thread asks Postgres for the truth.
@@ -147,8 +149,8 @@ export function createWorker(deps: WorkerDeps): Worker {
       if (timer !== undefined) return;
       await deps.leases.start();
       await consumer?.start();
-      timer = setInterval(() => void look(), LOOK_INTERVAL_MS);
-      void look();
+      timer = setInterval(() => void look(false), LOOK_INTERVAL_MS);
+      void look(false);
     },
     stop: () => (stopped ??= stop()),
   };

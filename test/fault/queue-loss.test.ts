@@ -82,46 +82,49 @@ describe('one deployment', () => {
       onTrouble: () => undefined,
       onRefused: () => undefined,
     });
-    const runs: { threadId: string; runId: string; trace: string }[] = [];
-    for (const worker of cluster.workers.values()) worker.freeze();
-    for (let i = 0; i < 6; i++) {
-      const threadId = await cluster.createThread();
-      const trace = markFile(folder);
-      const plan = { steps: 3, events: 5, eventMs: 5, trace };
-      const runId = await cluster.createRun(threadId, plan);
-      runs.push({ threadId, runId, trace });
-      // The number is part of the job's id, which else would be one and the same.
-      queue.wake([7, 8, 9].map((attempt) => ({ runId, attempt, delayMs: 0 })));
+    try {
+      const runs: { threadId: string; runId: string; trace: string }[] = [];
+      for (const worker of cluster.workers.values()) worker.freeze();
+      for (let i = 0; i < 6; i++) {
+        const threadId = await cluster.createThread();
+        const trace = markFile(folder);
+        const plan = { steps: 3, events: 5, eventMs: 5, trace };
+        const runId = await cluster.createRun(threadId, plan);
+        runs.push({ threadId, runId, trace });
+        // The number is part of the job's id, which else would be one and the same.
+        queue.wake([7, 8, 9].map((attempt) => ({ runId, attempt, delayMs: 0 })));
+      }
+      await waitUntil(async () => ((await queue.depth()) ?? 0) >= 20, {
+        timeoutMs: 5_000,
+        what: 'the wake-ups to be queued',
+      });
+      // Every claim finds its run pending and has to wait for the thread; then one after the other goes on.
+      const release = await lockRows(
+        cluster.pool,
+        'threads',
+        runs.map(({ threadId }) => threadId),
+      );
+      for (const worker of cluster.workers.values()) worker.thaw();
+      await waitUntil(async () => (await waiting(cluster)) >= 12, {
+        timeoutMs: 10_000,
+        what: 'claims of both workers to wait',
+      });
+      await release();
+      for (const { threadId, runId, trace } of runs) {
+        const client = cluster.join(threadId, runId);
+        await client.end();
+        const evidence = { threadId, runId, clients: [[client]], expected: 15 };
+        expect(await violationsIn(cluster, evidence)).toEqual([]);
+        expect(lines(trace)).toHaveLength(3);
+        expect(await cluster.row(runId)).toMatchObject({ status: 'success', attempt: 1, term: 1 });
+      }
+      await waitUntil(async () => (await queue.depth()) === 0, {
+        timeoutMs: 5_000,
+        what: 'the queue to be empty',
+      });
+    } finally {
+      await queue.stop();
     }
-    await waitUntil(async () => ((await queue.depth()) ?? 0) >= 20, {
-      timeoutMs: 5_000,
-      what: 'the wake-ups to be queued',
-    });
-    // Every claim finds its run pending and has to wait for the thread; then one after the other goes on.
-    const release = await lockRows(
-      cluster.pool,
-      'threads',
-      runs.map(({ threadId }) => threadId),
-    );
-    for (const worker of cluster.workers.values()) worker.thaw();
-    await waitUntil(async () => (await waiting(cluster)) >= 12, {
-      timeoutMs: 10_000,
-      what: 'claims of both workers to wait',
-    });
-    await release();
-    for (const { threadId, runId, trace } of runs) {
-      const client = cluster.join(threadId, runId);
-      await client.end();
-      const evidence = { threadId, runId, clients: [[client]], expected: 15 };
-      expect(await violationsIn(cluster, evidence)).toEqual([]);
-      expect(lines(trace)).toHaveLength(3);
-      expect(await cluster.row(runId)).toMatchObject({ status: 'success', attempt: 1, term: 1 });
-    }
-    await waitUntil(async () => (await queue.depth()) === 0, {
-      timeoutMs: 5_000,
-      what: 'the queue to be empty',
-    });
-    await queue.stop();
   });
 });
 

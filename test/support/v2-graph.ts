@@ -22,6 +22,8 @@ const State = Annotation.Root({
   approved: Annotation<unknown>(),
   ask: Annotation<boolean>(),
   fail: Annotation<boolean>(),
+  /** Until it is stopped. */
+  wait: Annotation<boolean>(),
 });
 
 const double = tool(({ n }: { n: number }) => String(n * 2), {
@@ -44,7 +46,13 @@ const inner = new StateGraph(State)
 
 export const v2Graph = new StateGraph(State)
   .addNode('agent', inner)
-  .addNode('work', async (_state, config: LangGraphRunnableConfig) => {
+  .addNode('work', async (state, config: LangGraphRunnableConfig) => {
+    if (state.wait)
+      await new Promise((_resolve, reject) =>
+        config.signal?.addEventListener('abort', () => {
+          reject(new Error('stopped'));
+        }),
+      );
     config.writer?.({ plain: 1 });
     config.writer?.({ name: 'progress', payload: { percent: 50 } });
     await double.invoke(

@@ -2,7 +2,7 @@
 import { newId } from '../../../src/ids.ts';
 import { startTestServer } from '../../support/server.ts';
 import type { TestServer } from '../../support/server.ts';
-import { command, ended, openEvents } from '../../support/v2-client.ts';
+import { command, ended, openEvents, rootStates } from '../../support/v2-client.ts';
 import type { Answer, Envelope } from '../../support/v2-client.ts';
 import { v2Graph } from '../../support/v2-graph.ts';
 import { waitUntil } from '../../support/wait-until.ts';
@@ -164,6 +164,24 @@ test('input.respond waits for the run that asks to end, and knows what is asked'
   expect(await send(threadId, 'input.respond', { interrupt_id: id, response: 1 })).toMatchObject({
     error: 'invalid_argument',
   });
+});
+
+test('a run that is cancelled ends as interrupted, and the thread takes the next', async () => {
+  const threadId = newId();
+  const stream = await openEvents(app.url, threadId, { channels: ['lifecycle', 'updates'] });
+  const answer = await send(threadId, 'run.start', {
+    assistant_id: 'test',
+    input: { ...HI, wait: true },
+  });
+  await waitUntil(() => stream.events.some(({ params }) => params.node === 'agent'), {
+    timeoutMs: 10_000,
+  });
+  const runId = String(answer.result?.['run_id']);
+  await app.call('POST', `/threads/${threadId}/runs/${runId}/cancel?wait=1`);
+  expect(rootStates(await ended(stream))).toEqual(['running', 'interrupted']);
+  await send(threadId, 'run.start', { assistant_id: 'test', input: { ...HI, wait: false } });
+  expect(rootStates(await ended(stream, 2)).slice(2)).toEqual(['running', 'completed']);
+  stream.close();
 });
 
 test('state.get gives the state, some keys of it, or says that there is none', async () => {
