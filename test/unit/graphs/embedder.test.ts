@@ -15,7 +15,9 @@ writeFileSync(
    };
    export const number = 3;`,
 );
-afterAll(() => { rmSync(folder, { recursive: true }); });
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
 
 const load = (exportName: string): ReturnType<typeof loadEmbedder> =>
   loadEmbedder({ file, exportName, origin: 'langgraph.json: store.index.embed' });
