@@ -72,6 +72,10 @@ describe.each([{ redis: true }, { redis: false }])(
         ]);
         return;
       }
+      // A term's first events gather for a moment: then they are in the log.
+      const reader = await join(path, undefined);
+      await waitUntil(() => reader.frames.length === 3, { timeoutMs: 5_000 });
+      reader.close();
       const answer = await app.call('GET', path, undefined, { 'last-event-id': '3' });
       expect([answer.status, answer.text]).toEqual([
         410,
