@@ -95,7 +95,7 @@ export function createBullmqConsumer(
             return;
           }
           if (await handler(data.data.runId)) return;
-          // A paused worker's blocking read still brings the job that ends it.
+          // Fetched while this worker was being paused.
           await job.moveToWait(token);
           throw new WaitingError();
         },
@@ -112,13 +112,18 @@ export function createBullmqConsumer(
       });
       return Promise.resolve();
     },
-    async pause() {
-      // Does not wait for active jobs: their runs are handed over by the worker.
-      paused ??= worker?.pause(true);
-      await paused;
+    pause() {
+      // pause(true) would leave the blocking read open, and it takes the wake-up of a run that this very
+      // worker hands over. pause(false) ends it at once; what it then waits for are the active jobs.
+      paused ??= worker?.pause(false).catch((error: unknown) => {
+        options.onTrouble('pause run queue worker', error);
+      });
+      return Promise.resolve();
     },
     async stop() {
       await consumer.pause();
+      // Jobs in hand are given back or marked as done; without Redis they cannot be.
+      await Promise.race([paused, delay(STOP_LIMIT_MS, undefined, { ref: false })]);
       await worker?.close(true);
       worker = undefined;
     },

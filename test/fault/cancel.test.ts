@@ -152,7 +152,8 @@ describe('with hints', () => {
     expect(status).toBe(202);
     await cluster.startWorker(name, { N_JOBS_PER_WORKER: '1' });
     await client.end();
-    expect(await cluster.row(runId)).toMatchObject({ status: 'interrupted', attempt: 2 });
+    // By who claims it; or by the sweeper, when the deadline has passed before anybody could.
+    expect(await cluster.row(runId)).toMatchObject({ status: 'interrupted' });
     expect(written(trace)).toEqual(steps);
     const clients = [[client]];
     expect(await violationsIn(cluster, { threadId, runId, clients })).toEqual([]);

@@ -61,6 +61,8 @@ describe.each([{ redis: true }, { redis: false }])(
     // Redis may have lost what the client has, and nobody can tell: see fault test 5b.
     test(`ahead of a running log: ${redis ? 'a rewind to its last event' : '410'}`, async () => {
       const { path, run } = await begin();
+      const all = await join(path, undefined);
+      await waitUntil(() => all.frames.length === 3, { timeoutMs: 5_000 });
       if (redis) {
         const stream = await join(path, '3');
         run.emit('values', { n: 3 });
