@@ -40,6 +40,8 @@ export interface Page {
   /** More may be there: ask again. */
   more: boolean;
   run: PageRun | undefined;
+  /** The log's newest term: what is archived is of it or of an earlier one. */
+  logTerm: number;
   /** Smallest start of the terms later than the position's: at or below its seq, what it has was lost. */
   laterStart: number;
 }
@@ -102,7 +104,7 @@ export async function readPage(
   const laterStart = head.later_start ?? Infinity;
   const full = events.length === PAGE_EVENTS_MAX;
   const lastRow = events.at(-1)?.seq ?? after.seq;
-  if (full) return { events, seq: lastRow, more: true, run, laterStart };
+  if (full) return { events, seq: lastRow, more: true, run, logTerm: head.log_term, laterStart };
 
   // The archive is dense up to archived_seq: what is missing there was rolled back.
   const upTo =
@@ -110,7 +112,7 @@ export async function readPage(
   const start = (run?.firstSeq ?? 1) - 1;
   let seq = Math.max(lastRow, run?.firstSeq === null ? after.seq : upTo, start);
   if (run !== undefined && (run.lastSeq !== null || run.firstSeq === null))
-    return { events, seq, more: false, run, laterStart };
+    return { events, seq, more: false, run, logTerm: head.log_term, laterStart };
 
   const tail = await readTail(deps, threadId, seq);
   let more = tail.length === PAGE_EVENTS_MAX;
@@ -125,7 +127,7 @@ export async function readPage(
     events.push(event);
     seq = event.seq;
   }
-  return { events, seq, more, run, laterStart };
+  return { events, seq, more, run, logTerm: head.log_term, laterStart };
 }
 
 function pageRun(row: Row): PageRun {

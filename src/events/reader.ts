@@ -145,7 +145,11 @@ export function openReader(deps: ReaderDeps, options: ReaderOptions, sink: Reade
         await deliver(batch);
         if (closed as boolean) return undefined;
       }
-      if (runId === null || runFirst !== undefined) seq = Math.max(seq, page.seq);
+      if (runId === null && page.seq > seq) {
+        // Over a range that was rolled back: its term must not count as lost events of ours.
+        seq = page.seq;
+        term = page.logTerm;
+      } else if (runFirst !== undefined) seq = Math.max(seq, page.seq);
       const status = page.run?.status;
       if (!page.more) {
         const over = status !== undefined && status !== 'pending' && status !== 'running';

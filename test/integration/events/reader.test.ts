@@ -16,6 +16,7 @@ import {
 } from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
 import { createRun } from '../../../src/runs/create.ts';
+import { rollBackRun } from '../../../src/runs/finish.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
 let app: TestApp;
@@ -210,17 +211,10 @@ test('a slow client gets everything and holds up nobody', async () => {
   expect(slow).toEqual(range(1, 5_000));
 });
 
-test('a thread is read over the ranges of rolled-back runs', async () => {
+test('a thread is read over the ranges of rolled-back runs, which is no rewind', async () => {
   const threadId = await createThread(app);
-  await app.core.pool.query(
-    'INSERT INTO voids (thread_id, first_seq, last_seq) VALUES ($1, 1, 4)',
-    [threadId],
-  );
-  await app.core.pool.query(
-    'UPDATE threads SET archived_seq = 4, term = 5, log_term = 4 WHERE thread_id = $1',
-    [threadId],
-  );
   const seqs: number[] = [];
+  const rewinds: number[] = [];
   const reader = openReader(
     app.core.reader,
     { threadId, runId: null, after: undefined },
@@ -229,15 +223,40 @@ test('a thread is read over the ranges of rolled-back runs', async () => {
         batch.events.forEach((_, i) => seqs.push(batch.first + i));
         return undefined;
       },
-      rewind: () => undefined,
+      rewind: (to) => rewinds.push(to),
       end: () => undefined,
     },
   );
-  const owner = await beginRun(app, threadId);
-  expect(owner.start).toBe(5);
-  await append(owner, 5, 6);
-  await end(owner, 6);
-  await waitUntil(() => seqs.length === 2, { timeoutMs: 5_000 });
-  expect(seqs).toEqual([5, 6]);
+  const first = await beginRun(app, threadId);
+  await append(first, 1, 1);
+  await end(first, 1);
+  await waitUntil(() => seqs.length === 1, { timeoutMs: 5_000 });
+  // Its events never reached a reader.
+  const second = await beginRun(app, threadId);
+  await rollBackRun(app.core.pool, { ...second, lastSeq: 3 });
+  app.core.signals.publish('log', threadId);
+  // The next look finds the reader past the range, and its position of an earlier term.
+  const third = await beginRun(app, threadId);
+  expect(third.start).toBe(4);
+  await append(third, 4, 5);
+  await waitUntil(() => seqs.length === 3, { timeoutMs: 5_000 });
+  await end(third, 5);
+  app.core.signals.publish('log', threadId);
+  const late: number[] = [];
+  const other = openReader(
+    app.core.reader,
+    { threadId, runId: null, after: { seq: 1, term: first.term } },
+    {
+      write(batch) {
+        batch.events.forEach((_, i) => late.push(batch.first + i));
+        return undefined;
+      },
+      rewind: (to) => rewinds.push(to),
+      end: () => undefined,
+    },
+  );
+  await waitUntil(() => late.length === 2, { timeoutMs: 5_000 });
+  expect([seqs, late, rewinds]).toEqual([[1, 4, 5], [4, 5], []]);
   reader.close();
+  other.close();
 });

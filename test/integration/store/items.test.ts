@@ -10,6 +10,7 @@ import {
   createThread,
 } from '../../support/graphs.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 
 let database: TestDatabase;
 let items: ItemStore;
@@ -96,8 +97,12 @@ test('an unknown operator is named', async () => {
 });
 
 test('a page of the last changed', async () => {
-  for (const key of ['1', '2', '3']) await put(`a.${key}`, {});
-  await put('a.1', {});
+  for (const key of ['1', '2', '3', '1']) {
+    await put(`a.${key}`, {});
+    // Times are in milliseconds.
+    const now = Date.now();
+    await waitUntil(() => Date.now() > now, { timeoutMs: 1_000 });
+  }
   const page = await items.search({ namespacePrefix: ['a'], limit: 2, offset: 1 });
   expect(page.map(({ key }) => key)).toEqual(['3', '2']);
 });
