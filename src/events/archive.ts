@@ -17,7 +17,6 @@ export interface ArchiveRow extends LogEvent {
 /** A thread's log as Postgres knows it. */
 export interface LogHead {
   term: number;
-  logTerm: number;
   archivedSeq: number;
 }
 
@@ -106,11 +105,11 @@ export async function archiveOwnRows(
 
 /** @returns undefined when the thread is gone */
 export async function readLogHead(db: Db, threadId: string): Promise<LogHead | undefined> {
-  const { rows } = await db.query<{ term: number; log_term: number; archived_seq: number }>({
+  const { rows } = await db.query<{ term: number; archived_seq: number }>({
     name: 'read-log-head',
-    text: 'SELECT term, log_term, archived_seq FROM threads WHERE thread_id = $1',
+    text: 'SELECT term, archived_seq FROM threads WHERE thread_id = $1',
     values: [threadId],
   });
   const row = rows[0];
-  return row && { term: row.term, logTerm: row.log_term, archivedSeq: row.archived_seq };
+  return row && { term: row.term, archivedSeq: row.archived_seq };
 }

@@ -3,7 +3,7 @@
  * parsed again on the way to the socket. In Redis and in live messages an event is `type TAB data`;
  * neither part can contain a raw tab or newline.
  */
-import { AppError } from '../errors.ts';
+import { EventInvalidError } from '../lib/event-invalid.ts';
 
 /** Largest data of one event, in UTF-16 units. Anything bigger belongs in the store, with a reference here. */
 export const EVENT_LENGTH_MAX = 8 * 1024 * 1024;
@@ -38,11 +38,6 @@ export interface LiveBatch extends LogBatch {
   readonly attempt: number;
   /** The run's first seq: event n of the run has seq runFirst + n. */
   readonly runFirst: number;
-}
-
-/** The event cannot be stored: not serialisable, too large, or a name that no stream can carry. */
-export class EventInvalidError extends AppError {
-  readonly code = 'event_invalid';
 }
 
 /** @throws {EventInvalidError} */

@@ -6,14 +6,10 @@
  *
  * Lone surrogates and control characters, \u0000 too, come out as JSON escapes.
  */
-import { AppError } from '../errors.ts';
+import { EventInvalidError } from '../lib/event-invalid.ts';
 
 /** How deep the search for an offending key goes; data nested deeper is named by its prefix. */
 const PATH_DEPTH_MAX = 100;
-
-export class EventInvalidError extends AppError {
-  readonly code = 'event_invalid';
-}
 
 /** With its true type: undefined, functions, symbols and what a toJSON makes of itself have no text. */
 const stringify: (data: unknown, replacer: typeof flattenMessage) => string | undefined =

@@ -40,12 +40,6 @@ export function createMetrics() {
       help: 'Runs this process executes',
       registers,
     }),
-    claimSeconds: new Histogram({
-      name: 'millrace_claim_seconds',
-      help: 'From eligible to claimed',
-      buckets: [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120],
-      registers,
-    }),
     eventsArchived: new Counter({
       name: 'millrace_events_archived_total',
       help: 'Events this process brought from Redis to Postgres',

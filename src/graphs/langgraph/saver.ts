@@ -19,15 +19,9 @@ import type { RunnableConfig } from '@langchain/core/runnables';
 import type { CheckpointQueue } from '../../checkpoints/queue.ts';
 import { deleteThreadCheckpoints } from '../../checkpoints/lifecycle.ts';
 import type { CheckpointStorage, Encoded, StoredCheckpoint } from '../../checkpoints/storage.ts';
+import { mergeWrites, SPECIAL_INDEX } from '../../checkpoints/pending-writes.ts';
 import { AppError } from '../../errors.ts';
 
-/** Writes of which a task has one of each, and their index (LangGraph's table, which it does not export). */
-const SPECIAL_INDEX: Readonly<Record<string, number>> = {
-  __error__: -1,
-  __scheduled__: -2,
-  __interrupt__: -3,
-  __resume__: -4,
-};
 const TASKS = '__pregel_tasks';
 /** Checkpoints of this version and later keep pending sends as a channel. */
 const SENDS_ARE_A_CHANNEL_SINCE = 4;
@@ -284,20 +278,4 @@ function copyTuple(tuple: CheckpointTuple): CheckpointTuple {
     checkpoint: copyCheckpoint(tuple.checkpoint),
     pendingWrites: [...(tuple.pendingWrites ?? [])],
   };
-}
-
-/** The rule of WritePut.idx, for the copy in memory. */
-function mergeWrites(
-  known: readonly CheckpointPendingWrite[],
-  writes: readonly PendingWrite[],
-  taskId: string,
-): CheckpointPendingWrite[] {
-  const special = new Set(writes.map(([channel]) => channel).filter((c) => c in SPECIAL_INDEX));
-  const kept = known.filter(([task, channel]) => task !== taskId || !special.has(channel));
-  const hasRegular = kept.some(([task, channel]) => task === taskId && !(channel in SPECIAL_INDEX));
-  const added = hasRegular ? writes.filter(([channel]) => special.has(channel)) : writes;
-  return [
-    ...kept,
-    ...added.map(([channel, value]): CheckpointPendingWrite => [taskId, channel, value]),
-  ];
 }

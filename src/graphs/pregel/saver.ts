@@ -7,6 +7,7 @@
  */
 import type { CheckpointQueue } from '../../checkpoints/queue.ts';
 import type { CheckpointStorage, Encoded, StoredCheckpoint } from '../../checkpoints/storage.ts';
+import { mergeWrites, SPECIAL_INDEX } from '../../checkpoints/pending-writes.ts';
 import { AppError } from '../../errors.ts';
 import {
   checkpointAddress,
@@ -15,19 +16,11 @@ import {
   type CheckpointConfig,
   type CheckpointListOptions,
   type CheckpointMetadata,
-  type CheckpointPendingWrite,
   type CheckpointTuple,
   type PendingWrite,
 } from '../../pregel/checkpoint.ts';
-import { EFFECT, ERROR, INTERRUPT, RESUME } from '../../pregel/reserved.ts';
+import { EFFECT } from '../../pregel/reserved.ts';
 import { encodeData } from '../serialise.ts';
-
-/** Writes of which a task has one of each, and their index: LangGraph's table. */
-const SPECIAL_INDEX: Readonly<Record<string, number>> = {
-  [ERROR]: -1,
-  [INTERRUPT]: -3,
-  [RESUME]: -4,
-};
 
 class CheckpointThreadError extends AppError {
   readonly code = 'input_invalid';
@@ -127,7 +120,7 @@ export class PregelSaver implements Checkpointer {
       this.#queue.putWrite({ ns, checkpointId: id, taskId, channel, idx, ...encode(value) });
     });
     if (ns === '' && this.#latest?.checkpoint.id === id) {
-      this.#latest.pendingWrites = merged(this.#latest.pendingWrites ?? [], writes, taskId);
+      this.#latest.pendingWrites = mergeWrites(this.#latest.pendingWrites ?? [], writes, taskId);
     }
     // The record of an effect is written before the effect, whatever the durability of the run.
     const effect = writes.some(([channel]) => channel === EFFECT);
@@ -172,20 +165,4 @@ function tupleOf(stored: StoredCheckpoint): CheckpointTuple {
     ]),
     ...(parentId === null ? {} : { parentConfig: configOf(threadId, ns, parentId) }),
   };
-}
-
-/** The rule of WritePut.idx, for the copy in memory. */
-function merged(
-  known: readonly CheckpointPendingWrite[],
-  writes: readonly PendingWrite[],
-  taskId: string,
-): CheckpointPendingWrite[] {
-  const special = new Set(writes.map(([channel]) => channel).filter((c) => c in SPECIAL_INDEX));
-  const kept = known.filter(([task, channel]) => task !== taskId || !special.has(channel));
-  const hasRegular = kept.some(([task, channel]) => task === taskId && !(channel in SPECIAL_INDEX));
-  const added = hasRegular ? writes.filter(([channel]) => special.has(channel)) : writes;
-  return [
-    ...kept,
-    ...added.map(([channel, value]): CheckpointPendingWrite => [taskId, channel, value]),
-  ];
 }

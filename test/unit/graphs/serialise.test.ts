@@ -1,5 +1,6 @@
 import { AIMessage, HumanMessage } from '@langchain/core/messages';
-import { EventInvalidError, encodeData, toPlain } from '../../../src/graphs/serialise.ts';
+import { EventInvalidError } from '../../../src/lib/event-invalid.ts';
+import { encodeData, toPlain } from '../../../src/graphs/serialise.ts';
 
 test('messages are flat at any depth, and what looks like one from another copy too', () => {
   const foreign = { toDict: () => ({ type: 'human', data: { content: 'x', id: '1' } }) };
