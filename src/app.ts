@@ -3,6 +3,9 @@
  * Everything is made here and handed on; nothing below looks for its dependencies itself.
  */
 import { randomBytes } from 'node:crypto';
+import { loadAuth } from './auth/auth-object.ts';
+import { createAuthGate } from './auth/gate.ts';
+import type { AuthGate } from './auth/gate.ts';
 import type { Config } from './config.ts';
 import { CheckpointStorage } from './checkpoints/storage.ts';
 import { createDirectBackend } from './events/direct-backend.ts';
@@ -11,6 +14,7 @@ import { createLogHub } from './events/hub.ts';
 import type { ReaderDeps } from './events/reader.ts';
 import { createRedisBackend } from './events/redis-backend.ts';
 import { readLangGraphJson } from './graphs/langgraph-json.ts';
+import type { AuthSpec } from './graphs/langgraph-json.ts';
 import { createProjectStore } from './graphs/project-store.ts';
 import { createGraphRegistry } from './graphs/registry.ts';
 import type { GraphRegistryOptions } from './graphs/registry.ts';
@@ -34,7 +38,7 @@ import { createKeys } from './redis/keys.ts';
 import { refuseEviction } from './redis/policy.ts';
 import { createScripts } from './redis/scripts.ts';
 import type { SubmitDeps } from './runs/submit.ts';
-import { cronRunOf } from './server/cron-run.ts';
+import { cronRunsOf } from './server/cron-run.ts';
 import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { createAddressGuard } from './webhooks/addresses.ts';
@@ -56,6 +60,9 @@ export async function createCore(
 ) {
   // Before anything is connected: it refuses a wrong setting.
   const guard = createAddressGuard(config.WEBHOOK_ALLOW);
+  const project =
+    graphOptions.file === undefined ? undefined : readLangGraphJson(graphOptions.file);
+  const auth = await createProjectAuth(project?.auth, config, log);
   const metrics = createMetrics();
   const onTrouble = (what: string, error: unknown): void => {
     metrics.troubles.inc({ what: what.replace(/[0-9a-f-]{36}/, '').trim() });
@@ -143,8 +150,6 @@ export async function createCore(
         });
   const directLog = createDirectBackend({ db: pool, signals });
 
-  const project =
-    graphOptions.file === undefined ? undefined : readLangGraphJson(graphOptions.file);
   const store = createProjectStore(pool, project?.store);
   const graphs = createGraphRegistry(
     { checkpoints: new CheckpointStorage(pool), store },
@@ -170,7 +175,7 @@ export async function createCore(
     webhooks,
     createCronScheduler({
       submit,
-      buildRun: cronRunOf,
+      buildRun: cronRunsOf(auth),
       metrics,
       pollMs: config.SWEEPER_INTERVAL * 1_000,
       onTrouble,
@@ -223,6 +228,7 @@ export async function createCore(
     graphs,
     store,
     http: project?.http,
+    auth,
     submit,
     metrics,
     claimer,
@@ -242,6 +248,26 @@ export async function createCore(
       await pool.end();
     },
   };
+}
+
+/**
+ * Before anything is connected, in workers as well: what cannot be asked who may do what does not start.
+ * @throws {GraphInvalidError | AuthInvalidError}
+ */
+async function createProjectAuth(
+  spec: AuthSpec | undefined,
+  config: Pick<Config, 'development'>,
+  log: Log,
+): Promise<AuthGate | undefined> {
+  if (spec === undefined) return undefined;
+  const studio =
+    spec.disableStudioAuth === undefined ? config.development : !spec.disableStudioAuth;
+  const gate = createAuthGate(await loadAuth(spec), { studio });
+  if (studio)
+    log.warn(
+      'auth: whoever sends "x-auth-scheme: langsmith" is let in as LangGraph Studio; set auth.disable_studio_auth to true, or NODE_ENV to production',
+    );
+  return gate;
 }
 
 /** The part that executes runs. Stop it before the core. */

@@ -7,6 +7,7 @@ import type { LogBatch } from '../../src/events/event.ts';
 import { openReader } from '../../src/events/reader.ts';
 import type { ReaderOptions } from '../../src/events/reader.ts';
 import { newId } from '../../src/ids.ts';
+import { EVERYTHING } from '../../src/postgres/visibility.ts';
 import type { NewRun } from '../../src/runs/create.ts';
 import { claimRun } from '../../src/runs/claim.ts';
 import { createRun } from '../../src/runs/create.ts';
@@ -92,6 +93,9 @@ export function newRun(
     createThread: 'no',
     threadConfig: {},
     threadMetadata: {},
+    newThreadMetadata: {},
+    visible: EVERYTHING,
+    user: null,
     ...given,
     kwargs: {
       input: given.input ?? {},
