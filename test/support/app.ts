@@ -33,6 +33,8 @@ export interface TestApp {
 export async function startTestApp(options: {
   redis: boolean;
   graph?: unknown;
+  /** A langgraph.json, for what is not said in code. */
+  file?: string;
   /** false: the test plays the worker itself. */
   worker?: boolean;
   environment?: Record<string, string>;
@@ -49,7 +51,8 @@ export async function startTestApp(options: {
   });
   const log = createLog({ level: config.LOG_LEVEL, format: 'text', name: 'test' });
   const core = await createCore({ ...config, DATABASE_URL: database.url }, log, {
-    graphs: { test: options.graph },
+    ...(options.graph === undefined ? {} : { graphs: { test: options.graph } }),
+    ...(options.file === undefined ? {} : { file: options.file }),
   });
   const assistantId = newId();
   await core.pool.query(
