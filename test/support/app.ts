@@ -51,8 +51,7 @@ export async function startTestApp(options: {
   });
   const log = createLog({ level: config.LOG_LEVEL, format: 'text', name: 'test' });
   const core = await createCore({ ...config, DATABASE_URL: database.url }, log, {
-    ...(options.graph === undefined ? {} : { graphs: { test: options.graph } }),
-    ...(options.file === undefined ? {} : { file: options.file }),
+    ...(options.file === undefined ? { graphs: { test: options.graph } } : { file: options.file }),
   });
   const assistantId = newId();
   await core.pool.query(
