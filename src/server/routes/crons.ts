@@ -1,6 +1,6 @@
 /** Crons: runs on a schedule, each on a thread of its own or all on one (HTTP.md, 3.4). */
 import { Router } from 'express';
-import { assistantIdOf } from '../../assistants/assistant.ts';
+import { assistantIdOf, AssistantNotFoundError } from '../../assistants/assistant.ts';
 import { countCrons, createCron, deleteCron, searchCrons, updateCron } from '../../crons/cron.ts';
 import type { CronSearch } from '../../crons/cron.ts';
 import { newId } from '../../ids.ts';
@@ -42,7 +42,7 @@ export function cronRoutes(context: RouteContext): Router {
         payload: payloadOf(body),
         metadata: body.metadata ?? {},
       });
-      // Asked here so that it is refused now, and again each time it is due: its runs are the caller's.
+      // Asked now so that it is refused now, and again each time it is due: its runs are the caller's.
       const run = await guard.watch(
         newRunOf(
           pool,
@@ -54,7 +54,7 @@ export function cronRoutes(context: RouteContext): Router {
           threadId ?? undefined,
           {},
           access,
-        ),
+        ).catch(assistantGone),
       );
       if (threadId !== null) await guard.watch(readThread(pool, threadId, run.visible));
       const cron = await guard.watch(
@@ -138,6 +138,12 @@ export function cronRoutes(context: RouteContext): Router {
   router.patch('/runs/crons/:cron_id', asks(context, 'crons:update', patch));
   router.delete('/runs/crons/:cron_id', asks(context, 'crons:delete', remove));
   return router;
+}
+
+/** As elsewhere where no run is made. */
+function assistantGone(cause: unknown): never {
+  if (!(cause instanceof AssistantNotFoundError)) throw cause;
+  throw new AssistantNotFoundError('Assistant not found', { cause });
 }
 
 async function filterOf(
