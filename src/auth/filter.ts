@@ -39,8 +39,7 @@ export function visibilityOf(answer: unknown): Visibility {
 function conditionOf(field: string, expected: unknown): Scalar | Scalar[] {
   if (UNSTORABLE.test(field)) throw notUnderstood(field);
   if (isScalar(expected)) return expected;
-  if (typeof expected !== 'object' || expected === null || Array.isArray(expected))
-    throw notUnderstood(field);
+  if (typeof expected !== 'object' || Array.isArray(expected)) throw notUnderstood(field);
   const operators = Object.entries(expected);
   const [name, value] = operators[0] ?? [];
   if (operators.length === 1 && name === '$eq' && isScalar(value)) return value;

@@ -11,7 +11,7 @@ const State = Annotation.Root({
 });
 
 async function tell(
-  { n = 0, sleepMs = 0, ask = false }: typeof State.State,
+  { n = 0, sleepMs = 0, ask = false }: Partial<typeof State.State>,
   { configurable = {}, signal }: LangGraphRunnableConfig,
 ): Promise<Partial<typeof State.State>> {
   if (sleepMs > 0) await delay(sleepMs, undefined, { signal });

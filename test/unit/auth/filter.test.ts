@@ -3,6 +3,14 @@ import { handlerFor } from '../../../src/auth/events.ts';
 import { visibilityOf } from '../../../src/auth/filter.ts';
 import { EVERYTHING } from '../../../src/postgres/visibility.ts';
 
+function thrownBy(act: () => unknown): unknown {
+  try {
+    return act();
+  } catch (error) {
+    return error;
+  }
+}
+
 const of = (answer: unknown): unknown => JSON.parse(visibilityOf(answer).metadata ?? 'null');
 
 test('null, undefined, true and an empty filter show everything', () => {
@@ -10,9 +18,7 @@ test('null, undefined, true and an empty filter show everything', () => {
 });
 
 test('false is 403', () => {
-  expect(() => visibilityOf(false)).toThrow(
-    expect.objectContaining({ code: 'auth_refused', status: 403 }),
-  );
+  expect(thrownBy(() => visibilityOf(false))).toMatchObject({ code: 'auth_refused', status: 403 });
 });
 
 test('a filter is one containment', () => {
@@ -47,7 +53,7 @@ test.each([
   [0],
   [''],
 ])('%j is not understood, and shows nothing', (answer) => {
-  expect(() => visibilityOf(answer)).toThrow(expect.objectContaining({ code: 'auth_failed' }));
+  expect(thrownBy(() => visibilityOf(answer))).toMatchObject({ code: 'auth_failed' });
 });
 
 test('the most particular handler decides, alone', () => {
