@@ -3,9 +3,7 @@
  * Everything is made here and handed on; nothing below looks for its dependencies itself.
  */
 import { randomBytes } from 'node:crypto';
-import { loadAuth } from './auth/auth-object.ts';
-import { createAuthGate } from './auth/gate.ts';
-import type { AuthGate } from './auth/gate.ts';
+import { createProjectAuth } from './auth/project-auth.ts';
 import type { Config } from './config.ts';
 import { CheckpointStorage } from './checkpoints/storage.ts';
 import { createDirectBackend } from './events/direct-backend.ts';
@@ -14,7 +12,6 @@ import { createLogHub } from './events/hub.ts';
 import type { ReaderDeps } from './events/reader.ts';
 import { createRedisBackend } from './events/redis-backend.ts';
 import { readLangGraphJson } from './graphs/langgraph-json.ts';
-import type { AuthSpec } from './graphs/langgraph-json.ts';
 import { createProjectStore } from './graphs/project-store.ts';
 import { createGraphRegistry } from './graphs/registry.ts';
 import type { GraphRegistryOptions } from './graphs/registry.ts';
@@ -62,7 +59,13 @@ export async function createCore(
   const guard = createAddressGuard(config.WEBHOOK_ALLOW);
   const project =
     graphOptions.file === undefined ? undefined : readLangGraphJson(graphOptions.file);
-  const auth = await createProjectAuth(project?.auth, config, log);
+  // In workers as well: they fire crons. What cannot be asked who may do what does not start.
+  const auth = await createProjectAuth(project?.auth, {
+    development: config.development,
+    warn: (text) => {
+      log.warn(text);
+    },
+  });
   const metrics = createMetrics();
   const onTrouble = (what: string, error: unknown): void => {
     metrics.troubles.inc({ what: what.replace(/[0-9a-f-]{36}/, '').trim() });
@@ -248,26 +251,6 @@ export async function createCore(
       await pool.end();
     },
   };
-}
-
-/**
- * Before anything is connected, in workers as well: what cannot be asked who may do what does not start.
- * @throws {GraphInvalidError | AuthInvalidError}
- */
-async function createProjectAuth(
-  spec: AuthSpec | undefined,
-  config: Pick<Config, 'development'>,
-  log: Log,
-): Promise<AuthGate | undefined> {
-  if (spec === undefined) return undefined;
-  const studio =
-    spec.disableStudioAuth === undefined ? config.development : !spec.disableStudioAuth;
-  const gate = createAuthGate(await loadAuth(spec), { studio });
-  if (studio)
-    log.warn(
-      'auth: whoever sends "x-auth-scheme: langsmith" is let in as LangGraph Studio; set auth.disable_studio_auth to true, or NODE_ENV to production',
-    );
-  return gate;
 }
 
 /** The part that executes runs. Stop it before the core. */

@@ -177,8 +177,7 @@ test('another cannot be told from none', async () => {
     const foreign = await bob(method, filled(path, hers), filled(body, hers));
     const absent = await bob(method, filled(path, none), filled(body, none));
     // run.start and commands on a thread that is not there begin it; the rest must look the same.
-    if (path.endsWith('/commands') || String(JSON.stringify(body)).includes('if_not_exists'))
-      continue;
+    if (path.endsWith('/commands') || JSON.stringify([body]).includes('if_not_exists')) continue;
     const anonymous = (text: string): string => text.replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'ID');
     expect([path, foreign.status, anonymous(foreign.text)]).toEqual([
       path,

@@ -18,17 +18,18 @@ export const as =
     server.call(method, path, body, name === undefined ? {} : { 'x-api-key': name });
 
 /** One thing of each kind, all of one user. */
-export interface Belongings {
-  thread_id: string;
-  run_id: string;
-  /** Of a stateless run. */
-  hidden_thread_id: string;
-  hidden_run_id: string;
-  assistant_id: string;
-  cron_id: string;
-  delivery_id: string;
-  checkpoint_id: string;
-}
+export type Belongings = Record<
+  | 'thread_id'
+  | 'run_id'
+  // Of a stateless run.
+  | 'hidden_thread_id'
+  | 'hidden_run_id'
+  | 'assistant_id'
+  | 'cron_id'
+  | 'delivery_id'
+  | 'checkpoint_id',
+  string
+>;
 
 /** @param webhook where a run's end is told */
 export async function makeBelongings(call: Call, webhook: string): Promise<Belongings> {
