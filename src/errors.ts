@@ -24,6 +24,7 @@ export const ERROR_CODES = [
   'input_empty',
   'input_invalid',
   'label_invalid',
+  'listen_failed',
   'log_fenced',
   'log_unavailable',
   'migration_failed',

@@ -2,11 +2,16 @@
 /** argv → command. The only place that ends the process in the ordinary way. */
 import { Command } from 'commander';
 import { AppError } from './errors.ts';
-import { errorText } from './telemetry/error-chain.ts';
+import { errorChain, errorText } from './telemetry/error-chain.ts';
 
 const program = new Command('millrace').description(
   'A self-hosted server for agent runs whose every event is durable',
 );
+
+const messagesOf = (error: AppError): string =>
+  errorChain(error)
+    .map(({ message }) => message)
+    .join(': ');
 
 /** Commands are loaded when called: `migrate` needs no web server, `--help` nothing at all. */
 function command(
@@ -48,9 +53,8 @@ command('doctor', 'check what Millrace stands on, and say how to mend it', async
 try {
   await program.parseAsync();
 } catch (error) {
-  // An AppError says all there is to say; anything else is a bug and needs its stack.
-  process.stderr.write(
-    `millrace: ${error instanceof AppError ? error.message : errorText(error)}\n`,
-  );
+  // An AppError and its causes say all there is to say; anything else is a bug and needs its stack.
+  const expected = error instanceof AppError;
+  process.stderr.write(`millrace: ${expected ? messagesOf(error) : errorText(error)}\n`);
   process.exit(1);
 }

@@ -33,6 +33,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   label_invalid: 422,
   log_fenced: undefined,
   log_unavailable: 503,
+  listen_failed: undefined,
   migration_failed: undefined,
   not_in_actor: 500,
   postgres_unavailable: 503,
