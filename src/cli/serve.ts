@@ -1,6 +1,7 @@
 /** `millrace serve`: the API. With ENABLE_WORKERS=false, for small deployments, the worker lives here as well. */
 import { createWorkerOf } from '../app.ts';
 import type { Core } from '../app.ts';
+import { preloadGraphs } from '../graphs/preload.ts';
 import type { Service } from '../lib/service.ts';
 import { createServer } from '../server/server.ts';
 import { processCount, runProcesses } from './processes.ts';
@@ -16,7 +17,7 @@ export function serveCommand(options: {
     ...(options.port === undefined ? {} : { PORT: options.port }),
   };
   const services = (core: Core): Service[] => [
-    ...(core.config.ENABLE_WORKERS ? [] : [createWorkerOf(core)]),
+    ...(core.config.ENABLE_WORKERS ? [] : [preloadGraphs(core), createWorkerOf(core)]),
     createServer(core),
   ];
   return runProcesses('serve', processCount(options.processes), overrides, () =>

@@ -1,5 +1,6 @@
 /** `millrace worker`: executes runs. */
 import { createWorkerOf } from '../app.ts';
+import { preloadGraphs } from '../graphs/preload.ts';
 import { processCount, runProcesses } from './processes.ts';
 import { runServices } from './run-services.ts';
 
@@ -10,6 +11,6 @@ export function workerCommand(options: {
   const overrides: Record<string, string> =
     options.concurrency === undefined ? {} : { N_JOBS_PER_WORKER: options.concurrency };
   return runProcesses('worker', processCount(options.processes), overrides, () =>
-    runServices('worker', (core) => [createWorkerOf(core)], overrides),
+    runServices('worker', (core) => [preloadGraphs(core), createWorkerOf(core)], overrides),
   );
 }
