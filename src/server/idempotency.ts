@@ -26,7 +26,7 @@ export async function submitAsked(
   threadId: string | undefined,
   newRuns: readonly NewRun[],
 ): Promise<SubmittedOnce> {
-  const key = keyOf(request, threadId);
+  const key = idempotencyKeyOf(request, threadId, request.body as unknown);
   if (key === undefined)
     return {
       runs: await Promise.all(newRuns.map((newRun) => submitRun(deps, newRun))),
@@ -37,18 +37,28 @@ export async function submitAsked(
   return { runs: runs.map(asCreated), replayed };
 }
 
-function keyOf(request: Request, threadId: string | undefined): IdempotencyKey | undefined {
+/**
+ * @param what a request with the key must be the same in
+ * @returns undefined: the request has none
+ * @throws {InputInvalidError} the key is none
+ */
+export function idempotencyKeyOf(
+  request: Request,
+  threadId: string | undefined,
+  what: unknown,
+): IdempotencyKey | undefined {
   const key = request.headers['idempotency-key'];
   if (key === undefined) return undefined;
   if (typeof key !== 'string' || key === '' || key.length > KEY_LENGTH_MAX)
     throw new InputInvalidError(
       `Idempotency-Key: expected 1 to ${KEY_LENGTH_MAX} characters, found ${key.length}`,
     );
-  const body = JSON.stringify((request.body as unknown) ?? {});
   return {
     scope: `${request.method} ${threadId ?? ''}`,
     key,
-    bodyHash: createHash('sha256').update(body).digest(),
+    bodyHash: createHash('sha256')
+      .update(JSON.stringify(what ?? {}))
+      .digest(),
   };
 }
 

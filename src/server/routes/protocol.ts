@@ -2,6 +2,7 @@
 import { Router } from 'express';
 import type { RequestHandler } from 'express';
 import type { RouteContext } from '../context.ts';
+import { idempotencyKeyOf } from '../idempotency.ts';
 import { sendJson } from '../respond.ts';
 import { ThreadPath, ThreadStreamQuery } from '../schemas/thread.ts';
 import { answerCommand } from '../v2/commands.ts';
@@ -21,7 +22,9 @@ export function protocolRoutes(context: RouteContext): Router {
   const commands: RequestHandler = async (request, response) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
     const { id, method, params } = bodyOf(CommandBody, request);
-    sendJson(response, await answerCommand(context, threadId, { id, method, params }));
+    // Not the id: it counts the client's commands, and who sends one again may count anew.
+    const key = idempotencyKeyOf(request, threadId, { method, params });
+    sendJson(response, await answerCommand(context, threadId, { id, method, params }, {}, key));
   };
 
   const thread: RequestHandler = async (request, response) => {

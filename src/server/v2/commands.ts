@@ -9,10 +9,13 @@ import { activeRunsOf } from '../../runs/find.ts';
 import { ThreadNotFoundError } from '../../runs/run.ts';
 import type { RunCommand } from '../../graphs/port.ts';
 import { submitRun } from '../../runs/submit.ts';
+import { runsOfKey, submitOnce } from '../../runs/submit-once.ts';
+import type { IdempotencyKey } from '../../runs/submit-once.ts';
 import { readThread } from '../../threads/thread.ts';
 import type { ThreadRow } from '../../threads/thread.ts';
 import type { RouteContext } from '../context.ts';
 import { newRunOf } from '../run-request.ts';
+import { refuseWithoutLangSmith } from '../langsmith-fields.ts';
 import type { RunCreate } from '../schemas/run.ts';
 import { CommandRefusedError, errorAnswer } from './answer.ts';
 import type { Answer, Command } from './answer.ts';
@@ -31,16 +34,19 @@ const INTERRUPT_WAIT_MS = 10_000;
 export type Handler = (threadId: string, params: unknown) => Promise<object>;
 
 /**
+ * @param key of the request, when it has one: its run is made once
  * @throws {AssistantNotFoundError | ThreadNotFoundError} over HTTP these are statuses, not answers
+ * @throws {IdempotencyMismatchError | RunNotFoundError} so are these
  */
 export async function answerCommand(
   context: RouteContext,
   threadId: string,
   command: Command,
   more: Readonly<Record<string, Handler>> = {},
+  key?: IdempotencyKey,
 ): Promise<Answer> {
   const { id, method, params } = command;
-  const handlers = { ...handlersOf(context), ...more };
+  const handlers = { ...handlersOf(context, key), ...more };
   const handler = Object.hasOwn(handlers, method) ? handlers[method] : undefined;
   if (handler === undefined)
     return errorAnswer(id, 'unknown_command', `Unknown protocol command: ${method}`);
@@ -57,7 +63,7 @@ export async function answerCommand(
     if (error instanceof CommandRefusedError) return errorAnswer(id, error.error, error.message);
     if (error instanceof z.ZodError)
       return errorAnswer(id, 'invalid_argument', `${method}: ${z.prettifyError(error)}`);
-    if (error instanceof AppError && error.code === 'thread_busy')
+    if (error instanceof AppError && ['thread_busy', 'input_invalid'].includes(error.code))
       return errorAnswer(id, 'invalid_argument', error.message);
     throw error;
   }
@@ -66,8 +72,16 @@ export async function answerCommand(
 const refuse = (error: CommandRefusedError['error'], message: string): CommandRefusedError =>
   new CommandRefusedError(error, message);
 
-function handlersOf(context: RouteContext): Readonly<Record<string, Handler | undefined>> {
+function handlersOf(
+  context: RouteContext,
+  key: IdempotencyKey | undefined,
+): Readonly<Record<string, Handler | undefined>> {
   const { pool, guard } = context;
+  /** The run that the request has made before. What the thread has become since is no matter then. */
+  const madeBefore = async (): Promise<{ run_id: string } | undefined> => {
+    const run = key && (await guard.watch(runsOfKey(pool, key)))?.[0];
+    return run && { run_id: run.run_id };
+  };
   const onlySocket: Handler = () =>
     Promise.reject(
       refuse(
@@ -78,6 +92,9 @@ function handlersOf(context: RouteContext): Readonly<Record<string, Handler | un
   return {
     'run.start': async (threadId, params) => {
       const { assistant_id, input, multitaskStrategy, ...rest } = RunStartParams.parse(params);
+      const known = await madeBefore();
+      if (known !== undefined) return known;
+      refuseWithoutLangSmith(context.config.langSmith, rest);
       const thread = await guard.watch(findThread(context, threadId));
       checkBinding(thread, assistant_id);
       // Who goes on from an earlier checkpoint does not answer what the latest one asks.
@@ -88,11 +105,13 @@ function handlersOf(context: RouteContext): Readonly<Record<string, Handler | un
         context,
         threadId,
         { assistant_id, ...given, ...optional(rest) },
+        key,
         multitaskStrategy,
       );
     },
     'input.respond': async (threadId, params) => {
       const { update, goto, config, metadata, ...answer } = RespondParams.parse(params);
+      if ((await madeBefore()) !== undefined) return {};
       const responses =
         'responses' in answer
           ? answer.responses
@@ -107,11 +126,12 @@ function handlersOf(context: RouteContext): Readonly<Record<string, Handler | un
       );
       const command: RunCommand = { resume, ...optional({ update, goto }) };
       const assistantId = boundAssistant(thread) ?? '';
-      await start(context, threadId, {
-        assistant_id: assistantId,
-        command,
-        ...optional({ config, metadata }),
-      });
+      await start(
+        context,
+        threadId,
+        { assistant_id: assistantId, command, ...optional({ config, metadata }) },
+        key,
+      );
       return {};
     },
     'state.get': async (threadId, params) => {
@@ -164,12 +184,16 @@ function handlersOf(context: RouteContext): Readonly<Record<string, Handler | un
   }
 }
 
-type Start = Pick<RunCreate, 'assistant_id' | 'input' | 'command' | 'config' | 'metadata'>;
+type Start = Pick<
+  RunCreate,
+  'assistant_id' | 'input' | 'command' | 'config' | 'metadata' | 'langsmith_tracer'
+>;
 
 async function start(
   context: RouteContext,
   threadId: string,
   given: Start,
+  key: IdempotencyKey | undefined,
   strategy: RunCreate['multitask_strategy'] = 'enqueue',
 ): Promise<{ run_id: string }> {
   const body: RunCreate = {
@@ -181,12 +205,14 @@ async function start(
     multitask_strategy: strategy,
   };
   const { pool, submit } = context;
-  const run = await context.guard.watch(
-    newRunOf(pool, body, threadId, {}).then((newRun) =>
-      submitRun(submit, { ...newRun, kwargs: { ...newRun.kwargs, protocol: 'v2' } }),
-    ),
-  );
-  return { run_id: run.run_id };
+  const newRun = await context.guard.watch(newRunOf(pool, body, threadId, {}));
+  const run: typeof newRun = { ...newRun, kwargs: { ...newRun.kwargs, protocol: 'v2' } };
+  if (key === undefined) await context.guard.watch(submitRun(submit, run));
+  else {
+    const { runs } = await context.guard.watch(submitOnce(submit, [run], key));
+    return { run_id: runs[0]?.run_id ?? run.runId };
+  }
+  return { run_id: run.runId };
 }
 
 function checkBinding(thread: ThreadRow | undefined, assistant: string): void {
