@@ -6,6 +6,7 @@ import type { SubmittedOnce } from '../../runs/submit-once.ts';
 import type { RouteContext } from '../context.ts';
 import { viewOf } from '../frames.ts';
 import { submitAsked } from '../idempotency.ts';
+import { refuseWithoutLangSmith } from '../langsmith-fields.ts';
 import { sendJson } from '../respond.ts';
 import { newRunOf } from '../run-request.ts';
 import { streamRun } from '../run-stream.ts';
@@ -44,6 +45,7 @@ export function createRunRoutes(context: RouteContext): Router {
       const threadId =
         'thread_id' in request.params ? pathOf(ThreadPath, request).thread_id : undefined;
       const body = bodyOf(RunCreate, request);
+      refuseWithoutLangSmith(context.config.langSmith, body);
       const { runs, replayed } = await accept(body, threadId, request, response);
       const run = runs[0] as RunRow;
       const prefix = threadId === undefined ? '' : `/threads/${threadId}`;
@@ -89,6 +91,7 @@ export function createRunRoutes(context: RouteContext): Router {
 
   const batch: RequestHandler = async (request, response) => {
     const bodies = bodyOf(RunBatch, request);
+    for (const body of bodies) refuseWithoutLangSmith(context.config.langSmith, body);
     // All assistants are found before the first run is made.
     const newRuns = await guard.watch(
       Promise.all(bodies.map((body) => newRunOf(pool, body, undefined, request.headers))),
