@@ -34,7 +34,6 @@ export async function startApiCluster(): Promise<ApiCluster> {
   return {
     environment: {
       TEST_API_URL: balancer.url,
-      TEST_API_SERVERS: cluster.servers.map(({ url }) => url).join(' '),
       TEST_API_DATABASE_URL: cluster.databaseUrl,
       TEST_API_LANGSMITH_URL: langSmith.url,
     },

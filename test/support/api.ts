@@ -15,8 +15,6 @@ function variable(name: string): string {
 
 /** Of the load balancer. */
 export const url = variable('TEST_API_URL');
-/** Of the servers behind it. */
-export const servers = variable('TEST_API_SERVERS').split(' ');
 export const langSmithUrl = variable('TEST_API_LANGSMITH_URL');
 
 /** Every request goes to the other server than the one before. */

@@ -1,4 +1,7 @@
-/** A load balancer in front of several servers: each request, and each upgrade, goes to the next one. */
+/**
+ * A load balancer in front of several servers: each request, and each upgrade, goes to the next one. Answers say in
+ * `x-served-by` which it was.
+ */
 import { Agent, createServer, request as forward } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { createConnection } from 'node:net';
@@ -6,28 +9,25 @@ import type { Socket } from 'node:net';
 
 export interface RoundRobin {
   readonly url: string;
-  /** Requests so far, by target. */
-  readonly served: readonly number[];
   close(): Promise<void>;
 }
 
 /** Listens on a free port of 127.0.0.1. @param targets URLs of the servers */
 export async function startRoundRobin(targets: readonly string[]): Promise<RoundRobin> {
   const agent = new Agent({ keepAlive: true, maxSockets: 1_000 });
-  const served = targets.map(() => 0);
   const sockets = new Set<Socket>();
   let turn = 0;
-  function next(): URL {
+  function next(): { hostname: string; port: string; index: string } {
     const index = turn++ % targets.length;
-    served[index] = (served[index] ?? 0) + 1;
-    return new URL(targets[index] ?? '');
+    const { hostname, port } = new URL(targets[index] ?? '');
+    return { hostname, port, index: String(index) };
   }
 
   const server = createServer((request, response) => {
-    const { hostname, port } = next();
+    const { hostname, port, index } = next();
     const { method, url: path, headers } = request;
     const upstream = forward({ hostname, port, method, path, headers, agent }, (answer) => {
-      response.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+      response.writeHead(answer.statusCode ?? 502, [...answer.rawHeaders, 'x-served-by', index]);
       response.flushHeaders();
       answer.pipe(response);
       // A stream that is broken off arrives as one.
@@ -66,7 +66,6 @@ export async function startRoundRobin(targets: readonly string[]): Promise<Round
   const address = server.address();
   return {
     url: `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`,
-    served,
     close: () =>
       new Promise((resolve) => {
         server.close(() => {

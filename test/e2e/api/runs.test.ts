@@ -128,11 +128,9 @@ test('a command resumes, one interrupt or several by their ids, and is stronger 
   expect(values).toMatchObject({ result: 'ordered tea' });
   const two = await ranThread('two_questions', {});
   const { interrupts } = await client.threads.get(two);
-  const resume = Object.fromEntries(
-    Object.values(interrupts)
-      .flat()
-      .map((one: { id?: string; value?: unknown }) => [one.id, `my ${String(one.value)}`]),
-  );
+  const asked: { id?: string; value?: unknown }[] = Object.values(interrupts).flat();
+  const resume: Record<string, string> = {};
+  for (const { id = '', value } of asked) resume[id] = `my ${String(value)}`;
   const answered = (await client.runs.wait(two, 'two_questions', { command: { resume } })) as {
     log: string[];
   };

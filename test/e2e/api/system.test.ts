@@ -1,6 +1,6 @@
 /** Conventions of the API (HTTP.md, 2) and what belongs to no noun (3.6). */
 import { randomUUID } from 'node:crypto';
-import { call, client, openStream, said, servers, url } from '../../support/api.ts';
+import { call, client, openStream, said } from '../../support/api.ts';
 
 test('ok, info, health, metrics and the document', async () => {
   expect((await call('GET', '/ok')).json()).toEqual({ ok: true });
@@ -20,10 +20,11 @@ test('ok, info, health, metrics and the document', async () => {
   expect((await call('GET', '/docs')).text).toContain('<!doctype html>');
 });
 
-test('requests go to both servers in turn', async () => {
-  expect(servers).toHaveLength(2);
-  for (const server of servers) expect((await fetch(`${server}/ok`)).status).toBe(200);
-  expect(servers).not.toContain(url);
+test('requests go to both servers', async () => {
+  const by = new Set<string | null>();
+  // Other files' requests are in between, so no strict turns.
+  for (let n = 0; n < 20; n++) by.add((await call('GET', '/ok')).headers.get('x-served-by'));
+  expect([...by].sort()).toEqual(['0', '1']);
 });
 
 test('errors are plain text; a body or query that does not fit is told field by field', async () => {
