@@ -1,8 +1,10 @@
 /**
  * Schemas from a graph's TypeScript, for states that have no types at run time (Annotation). The parser is the official
- * one, of `@langchain/langgraph-api`, an optional package of the project; it works in a thread of its own, for
- * seconds, so each export is looked at once.
+ * one, of `@langchain/langgraph-api`, an optional package of the project; it works for seconds, so each export is
+ * looked at once. In a process of its own: the thread that it would use cannot load itself where tsx is registered, as it
+ * is here once a graph is TypeScript, and hangs until its limit.
  */
+import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import type { GraphDependencies, GraphSource } from '../adapter.ts';
@@ -16,12 +18,18 @@ const DRAFT = 'http://json-schema.org/draft-07/schema#';
 export type StaticSchemas = ReadonlyMap<string, GraphSchemas>;
 
 type Extracted = Record<string, Partial<Record<keyof GraphSchemas, JsonObject>>>;
-interface Parser {
-  getStaticGraphSchema(
-    spec: { sourceFile: string; exportSymbol: string },
-    options: { timeoutMs: number },
-  ): Promise<Extracted>;
-}
+
+/** What the child does. Arguments: the parser's URL, file, export. It ends with its parent. */
+const CHILD = `
+process.on('disconnect', () => process.exit());
+const [, parser, sourceFile, exportSymbol] = process.argv;
+try {
+  const { getStaticGraphSchema } = await import(parser);
+  process.send({ schemas: await getStaticGraphSchema({ sourceFile, exportSymbol }, { mainThread: true }) });
+} catch (error) {
+  process.send({ error: String(error?.message ?? error) });
+}`;
+type Reply = { schemas: Extracted } | { error: string };
 
 const TYPESCRIPT = /\.[mc]?tsx?$/;
 const found = new Map<string, Promise<StaticSchemas>>();
@@ -48,22 +56,42 @@ async function extract(
   { timeoutMs }: NonNullable<GraphDependencies['schemas']>,
   { file, exportName }: GraphSource,
 ): Promise<StaticSchemas> {
-  const parser = await parserOf(file);
+  const parser = parserOf(file);
   if (parser === undefined) return new Map();
-  const spec = { sourceFile: file, exportSymbol: exportName };
-  const extracted = await parser.getStaticGraphSchema(spec, { timeoutMs });
-  return new Map(Object.entries(extracted).map(([name, schemas]) => [name, completed(schemas)]));
+  const reply = await ask([parser, file, exportName], timeoutMs);
+  if ('error' in reply) throw new Error(reply.error);
+  return new Map(
+    Object.entries(reply.schemas).map(([name, schemas]) => [name, completed(schemas)]),
+  );
 }
 
 /** The project's own: it goes with the TypeScript and the library that the graph is written against. */
-async function parserOf(file: string): Promise<Parser | undefined> {
-  let path: string;
+function parserOf(file: string): string | undefined {
   try {
-    path = createRequire(file).resolve(PARSER);
+    return pathToFileURL(createRequire(file).resolve(PARSER)).href;
   } catch {
     return undefined;
   }
-  return (await import(pathToFileURL(path).href)) as Parser;
+}
+
+function ask(parameters: readonly string[], limitMs: number): Promise<Reply> {
+  // It prints what it thinks of the project's types: nobody asked.
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', CHILD, ...parameters], {
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    timeout: limitMs,
+    killSignal: 'SIGKILL',
+  });
+  return new Promise<Reply>((resolve, reject) => {
+    child.once('message', (reply) => {
+      resolve(reply as Reply);
+    });
+    child.once('error', reject);
+    child.once('exit', (code, signal) => {
+      reject(new Error(`the parser ended with ${String(signal ?? code)}, or took too long`));
+    });
+  }).finally(() => {
+    child.kill('SIGKILL');
+  });
 }
 
 const completed = (schemas: Extracted[string]): GraphSchemas => {

@@ -21,9 +21,10 @@ const typed = new StateGraph(z.object({ name: z.string() }))
 
 const PARSER = `
 import { appendFileSync } from 'node:fs';
-export async function getStaticGraphSchema({ sourceFile, exportSymbol }, { timeoutMs }) {
-  appendFileSync(new URL('./calls', import.meta.url), exportSymbol + ' ' + timeoutMs + '\\n');
+export async function getStaticGraphSchema({ sourceFile, exportSymbol }) {
+  appendFileSync(new URL('./calls', import.meta.url), exportSymbol + '\\n');
   if (exportSymbol === 'broken') throw new Error('cannot be parsed');
+  if (exportSymbol === 'slow') await new Promise((resolve) => setTimeout(resolve, 60_000));
   const of = (title) => ({ state: { title }, input: { title }, output: { title } });
   return { graph: of('whole'), 'graph|sub': of('part') };
 }`;
@@ -52,13 +53,18 @@ function project(withParser: boolean): { file: string; calls(): string[] } {
 }
 
 const troubles: string[] = [];
-const wrap = async (value: unknown, file: string, exportName = 'graph'): Promise<Graph> =>
+const wrap = async (
+  value: unknown,
+  file: string,
+  exportName = 'graph',
+  timeoutMs = 20_000,
+): Promise<Graph> =>
   langGraphAdapter.wrap(
     'test',
     value,
     {
       schemas: {
-        timeoutMs: 1_234,
+        timeoutMs,
         onTrouble: (what: string, error: unknown) => troubles.push(`${what}: ${String(error)}`),
       },
     } as unknown as GraphDependencies,
@@ -78,7 +84,7 @@ test('annotations: from the source, once for the graph and its subgraphs, within
     sub: { state: { title: 'part' } },
   });
   await (await wrap(outer, file)).schemas(CONFIG);
-  expect(calls()).toEqual(['graph 1234']);
+  expect(calls()).toEqual(['graph']);
 });
 
 test('what is known at run time is not looked for in the source', async () => {
@@ -97,6 +103,8 @@ test('without the parser, and when it fails, the channels are named; a failure i
   const graph = await wrap(outer, file, 'broken');
   expect(await graph.schemas(CONFIG)).toMatchObject(names);
   expect(await graph.schemas(CONFIG)).toMatchObject(names);
-  expect(calls()).toEqual(['broken 1234']);
+  expect(calls()).toEqual(['broken']);
   expect(troubles).toEqual(['read schemas of a graph from its source: Error: cannot be parsed']);
+  await (await wrap(outer, file, 'slow', 1_000)).schemas(CONFIG);
+  expect(troubles[1]).toContain('SIGKILL');
 });
