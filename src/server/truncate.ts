@@ -5,6 +5,7 @@
 import type { Response } from 'express';
 import type { z } from 'zod';
 import { transaction } from '../postgres/pool.ts';
+import { EVERYTHING } from '../postgres/visibility.ts';
 import { activeRuns } from '../runs/find.ts';
 import type { RouteContext } from './context.ts';
 import { cancelAndWait } from './run-cancel.ts';
@@ -50,11 +51,11 @@ export async function truncate(
 
 async function stopRuns(context: RouteContext, response: Response): Promise<void> {
   const active = await context.guard.watch(
-    activeRuns(context.pool, ['pending', 'running'], ACTIVE_MAX),
+    activeRuns(context.pool, ['pending', 'running'], ACTIVE_MAX, EVERYTHING),
   );
   await Promise.all(
     [...active].map(([threadId, runIds]) =>
-      cancelAndWait(context, threadId, runIds, 'rollback', response),
+      cancelAndWait(context, threadId, runIds, 'rollback', response, EVERYTHING),
     ),
   );
 }

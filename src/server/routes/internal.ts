@@ -1,6 +1,7 @@
 /** What only tests and development need. Not served otherwise: one request would empty a deployment. */
 import { Router } from 'express';
 import type { RequestHandler } from 'express';
+import { signedIn } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
 import { sendJson } from '../respond.ts';
 import { TruncateBody } from '../schemas/system.ts';
@@ -18,6 +19,6 @@ export function internalRoutes(context: RouteContext): Router {
   };
 
   const router = Router();
-  router.post('/internal/truncate', empty);
+  router.post('/internal/truncate', signedIn(context, empty));
   return router;
 }

@@ -2,20 +2,22 @@
  * The commands of protocol v2 that concern the thread and not a connection. Nothing is kept between two
  * commands: which assistant a thread is bound to and what it waits for stands in its row.
  */
+import type { Access } from '../../auth/gate.ts';
 import { assistantIdOf } from '../../assistants/assistant.ts';
 import { z } from 'zod';
 import { AppError } from '../../errors.ts';
+import type { Visibility } from '../../postgres/visibility.ts';
 import { activeRunsOf } from '../../runs/find.ts';
 import { ThreadNotFoundError } from '../../runs/run.ts';
 import type { RunCommand } from '../../graphs/port.ts';
 import { submitRun } from '../../runs/submit.ts';
 import { runsOfKey, submitOnce } from '../../runs/submit-once.ts';
-import type { IdempotencyKey } from '../../runs/submit-once.ts';
-import { readThread } from '../../threads/thread.ts';
+import { isForeignThread, readThread, threadNotFound } from '../../threads/thread.ts';
 import type { ThreadRow } from '../../threads/thread.ts';
 import type { RouteContext } from '../context.ts';
-import { newRunOf } from '../run-request.ts';
+import type { RequestKey } from '../idempotency.ts';
 import { refuseWithoutLangSmith } from '../langsmith-fields.ts';
+import { newRunOf } from '../run-request.ts';
 import type { RunCreate } from '../schemas/run.ts';
 import { CommandRefusedError, errorAnswer } from './answer.ts';
 import type { Answer, Command } from './answer.ts';
@@ -31,22 +33,30 @@ const STREAM_MODES = ['values', 'updates', 'messages', 'tools', 'custom', 'tasks
  */
 const INTERRUPT_WAIT_MS = 10_000;
 
+/** What commands ask of authorization. */
+export const COMMAND_EVENTS = ['threads:read', 'threads:create_run', 'assistants:read'] as const;
+
 export type Handler = (threadId: string, params: unknown) => Promise<object>;
 
 /**
  * @param key of the request, when it has one: its run is made once
- * @throws {AssistantNotFoundError | ThreadNotFoundError} over HTTP these are statuses, not answers
+ * @throws {AssistantNotFoundError | ThreadNotFoundError | AuthRefusedError} over HTTP these are statuses, not answers
  * @throws {IdempotencyMismatchError | RunNotFoundError} so are these
  */
 export async function answerCommand(
   context: RouteContext,
+  access: Access,
   threadId: string,
   command: Command,
   more: Readonly<Record<string, Handler>> = {},
-  key?: IdempotencyKey,
+  key?: RequestKey,
 ): Promise<Answer> {
   const { id, method, params } = command;
-  const handlers = { ...handlersOf(context, key), ...more };
+  const handlers = { ...handlersOf(context, access, key), ...more };
+  // Whatever the command is, it tells of the thread's log.
+  const { visible } = await access.ask('threads:read', { thread_id: threadId });
+  if (await context.guard.watch(isForeignThread(context.pool, threadId, visible)))
+    throw threadNotFound(threadId);
   const handler = Object.hasOwn(handlers, method) ? handlers[method] : undefined;
   if (handler === undefined)
     return errorAnswer(id, 'unknown_command', `Unknown protocol command: ${method}`);
@@ -74,14 +84,10 @@ const refuse = (error: CommandRefusedError['error'], message: string): CommandRe
 
 function handlersOf(
   context: RouteContext,
-  key: IdempotencyKey | undefined,
+  access: Access,
+  key: RequestKey | undefined,
 ): Readonly<Record<string, Handler | undefined>> {
   const { pool, guard } = context;
-  /** The run that the request has made before. What the thread has become since is no matter then. */
-  const madeBefore = async (): Promise<{ run_id: string } | undefined> => {
-    const run = key && (await guard.watch(runsOfKey(pool, key)))?.[0];
-    return run && { run_id: run.run_id };
-  };
   const onlySocket: Handler = () =>
     Promise.reject(
       refuse(
@@ -89,13 +95,23 @@ function handlersOf(
         'Subscriptions belong to a WebSocket; over HTTP, POST …/stream/events is the subscription.',
       ),
     );
+  async function mayRead(threadId: string): Promise<Visibility> {
+    return (await access.ask('threads:read', { thread_id: threadId })).visible;
+  }
+  /** The run that the request has made before. What the thread has become since is no matter then. */
+  async function madeBefore(threadId: string): Promise<{ run_id: string } | undefined> {
+    if (key === undefined) return undefined;
+    const visible = await mayRead(threadId);
+    const runs = await guard.watch(runsOfKey(pool, { ...key, visible }));
+    return runs?.[0] && { run_id: runs[0].run_id };
+  }
   return {
     'run.start': async (threadId, params) => {
       const { assistant_id, input, multitaskStrategy, ...rest } = RunStartParams.parse(params);
-      const known = await madeBefore();
+      const known = await madeBefore(threadId);
       if (known !== undefined) return known;
       refuseWithoutLangSmith(context.config.langSmith, rest);
-      const thread = await guard.watch(findThread(context, threadId));
+      const thread = await guard.watch(findThread(context, threadId, await mayRead(threadId)));
       checkBinding(thread, assistant_id);
       // Who goes on from an earlier checkpoint does not answer what the latest one asks.
       const forks = rest.config?.configurable?.['checkpoint_id'] != null;
@@ -103,6 +119,7 @@ function handlersOf(
       const given = resumes ? { command: { resume: input } } : { input };
       return start(
         context,
+        access,
         threadId,
         { assistant_id, ...given, ...optional(rest) },
         key,
@@ -111,7 +128,7 @@ function handlersOf(
     },
     'input.respond': async (threadId, params) => {
       const { update, goto, config, metadata, ...answer } = RespondParams.parse(params);
-      if ((await madeBefore()) !== undefined) return {};
+      if ((await madeBefore(threadId)) !== undefined) return {};
       const responses =
         'responses' in answer
           ? answer.responses
@@ -128,6 +145,7 @@ function handlersOf(
       const assistantId = boundAssistant(thread) ?? '';
       await start(
         context,
+        access,
         threadId,
         { assistant_id: assistantId, command, ...optional({ config, metadata }) },
         key,
@@ -136,7 +154,7 @@ function handlersOf(
     },
     'state.get': async (threadId, params) => {
       const { namespace, keys } = StateGetParams.parse(params);
-      const state = await guard.watch(readThreadState(context, threadId, namespace ?? []));
+      const state = await guard.watch(readThreadState(context, access, threadId, namespace ?? []));
       const { values, checkpoint } = state;
       const wanted = keys ?? undefined;
       return {
@@ -164,7 +182,8 @@ function handlersOf(
   /** The thread once it waits for input. */
   async function interruptedThread(ctx: RouteContext, threadId: string): Promise<ThreadRow> {
     const deadline = AbortSignal.timeout(INTERRUPT_WAIT_MS);
-    let thread = await guard.watch(findThread(ctx, threadId));
+    const visible = await mayRead(threadId);
+    let thread = await guard.watch(findThread(ctx, threadId, visible));
     if (thread === undefined || boundAssistant(thread) === undefined)
       throw refuse('no_such_run', 'Thread has no active assistant; call run.start first.');
     while (thread !== undefined && thread.active_runs > 0 && !deadline.aborted) {
@@ -173,7 +192,7 @@ function handlersOf(
       );
       for (const end of ends) end.catch(() => undefined);
       if (ends.length > 0) await Promise.any(ends).catch(() => undefined);
-      thread = await guard.watch(findThread(ctx, threadId));
+      thread = await guard.watch(findThread(ctx, threadId, visible));
     }
     if (thread === undefined || thread.active_runs > 0 || interruptsOf(thread).length === 0)
       throw refuse(
@@ -191,9 +210,10 @@ type Start = Pick<
 
 async function start(
   context: RouteContext,
+  access: Access,
   threadId: string,
   given: Start,
-  key: IdempotencyKey | undefined,
+  key: RequestKey | undefined,
   strategy: RunCreate['multitask_strategy'] = 'enqueue',
 ): Promise<{ run_id: string }> {
   const body: RunCreate = {
@@ -205,11 +225,13 @@ async function start(
     multitask_strategy: strategy,
   };
   const { pool, submit } = context;
-  const newRun = await context.guard.watch(newRunOf(pool, body, threadId, {}));
+  const newRun = await context.guard.watch(newRunOf(pool, body, threadId, {}, access));
   const run: typeof newRun = { ...newRun, kwargs: { ...newRun.kwargs, protocol: 'v2' } };
   if (key === undefined) await context.guard.watch(submitRun(submit, run));
   else {
-    const { runs } = await context.guard.watch(submitOnce(submit, [run], key));
+    const { runs } = await context.guard.watch(
+      submitOnce(submit, [run], { ...key, visible: run.visible }),
+    );
     return { run_id: runs[0]?.run_id ?? run.runId };
   }
   return { run_id: run.runId };
@@ -237,9 +259,13 @@ function interruptsOf(thread: ThreadRow | undefined): string[] {
     .flatMap(({ id }) => (id === undefined ? [] : [id]));
 }
 
-async function findThread(context: RouteContext, threadId: string): Promise<ThreadRow | undefined> {
+async function findThread(
+  context: RouteContext,
+  threadId: string,
+  visible: Visibility,
+): Promise<ThreadRow | undefined> {
   try {
-    return await readThread(context.pool, threadId);
+    return await readThread(context.pool, threadId, visible);
   } catch (error) {
     if (error instanceof ThreadNotFoundError) return undefined;
     throw error;
