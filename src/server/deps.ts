@@ -17,6 +17,11 @@ export interface ServerConfig {
   /** 0: any free port. */
   readonly PORT: number;
   readonly BODY_BYTES_MAX: number;
+  /** POST /internal/truncate is served. */
+  readonly development: boolean;
+  readonly langSmith: object | undefined;
+  /** `false`: nothing is traced. */
+  readonly LANGSMITH_TRACING?: string | undefined;
   /** Configuration of default assistants, by graph. */
   readonly LANGGRAPH_CONFIG: AssistantDefaults;
 }
