@@ -98,7 +98,11 @@ export const RunListQuery = z.object({
 
 export const JoinQuery = z.object({
   cancel_on_disconnect: QueryFlag.default(false),
-  stream_mode: listOf(z.enum(STREAM_MODES)).optional(),
+  // The Python SDK writes "none" as `stream_mode=`.
+  stream_mode: z.preprocess(
+    (value) => (value === '' ? undefined : value),
+    listOf(z.enum(STREAM_MODES)).optional(),
+  ),
 });
 
 export const CancelQuery = z.object({
