@@ -12,6 +12,7 @@ import {
   Searchable,
   Text,
 } from './common.ts';
+import { CommandFields } from './command.ts';
 import { WebhookUrl } from './webhook.ts';
 
 /** A year. */
@@ -42,13 +43,7 @@ const Checkpoint = z.looseObject({
 export const RunCreate = z.strictObject({
   assistant_id: Text.min(1),
   input: z.unknown().optional(),
-  command: z
-    .strictObject({
-      resume: z.unknown().optional(),
-      update: z.unknown().optional(),
-      goto: z.unknown().optional(),
-    })
-    .nullish(),
+  command: CommandFields.nullish(),
   config: RunConfig.nullish(),
   context: JsonObject.nullish(),
   metadata: Searchable.nullish(),

@@ -13,6 +13,7 @@ import { readThread } from '../../threads/thread.ts';
 import type { ThreadRow } from '../../threads/thread.ts';
 import type { RouteContext } from '../context.ts';
 import { newRunOf } from '../run-request.ts';
+import { CommandFields, isLibraryCommand } from '../schemas/command.ts';
 import type { RunCreate } from '../schemas/run.ts';
 import { CommandRefusedError, errorAnswer } from './answer.ts';
 import type { Answer, Command } from './answer.ts';
@@ -83,7 +84,11 @@ function handlersOf(context: RouteContext): Readonly<Record<string, Handler | un
       // Who goes on from an earlier checkpoint does not answer what the latest one asks.
       const forks = rest.config?.configurable?.['checkpoint_id'] != null;
       const resumes = input != null && !forks && interruptsOf(thread).length > 0;
-      const given = resumes ? { command: { resume: input } } : { input };
+      const given = isLibraryCommand(input)
+        ? { command: CommandFields.parse(input) }
+        : resumes
+          ? { command: { resume: input } }
+          : { input };
       return start(
         context,
         threadId,
