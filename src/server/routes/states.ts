@@ -19,6 +19,7 @@ import {
   ThreadPath,
 } from '../schemas/thread.ts';
 import { queryAt, refused, showCurrentState } from '../state-query.ts';
+import { selectOfState } from '../state-select.ts';
 import type { CheckpointRef } from '../state-query.ts';
 import { threadView } from '../thread-view.ts';
 import { bodyOf, pathOf, queryOf } from './request.ts';
@@ -45,20 +46,23 @@ export function stateRoutes(context: RouteContext): Router {
 
   const latest: RequestHandler = async (request, response) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
-    const { subgraphs } = queryOf(StateQueryString, request);
-    sendJson(response, await guard.watch(readState(threadId, {}, subgraphs)));
+    const { subgraphs, select } = queryOf(StateQueryString, request);
+    const state = await guard.watch(readState(threadId, {}, subgraphs));
+    sendJson(response, selectOfState(state, select));
   };
 
   const atCheckpoint: RequestHandler = async (request, response) => {
     const { thread_id: threadId, checkpoint_id } = pathOf(CheckpointPath, request);
-    const { subgraphs } = queryOf(StateQueryString, request);
-    sendJson(response, await guard.watch(readState(threadId, { checkpoint_id }, subgraphs)));
+    const { subgraphs, select } = queryOf(StateQueryString, request);
+    const state = await guard.watch(readState(threadId, { checkpoint_id }, subgraphs));
+    sendJson(response, selectOfState(state, select));
   };
 
   const atCheckpointOfBody: RequestHandler = async (request, response) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
-    const { checkpoint, subgraphs } = bodyOf(StateAtCheckpoint, request);
-    sendJson(response, await guard.watch(readState(threadId, checkpoint, subgraphs ?? false)));
+    const { checkpoint, subgraphs, select } = bodyOf(StateAtCheckpoint, request);
+    const state = await guard.watch(readState(threadId, checkpoint, subgraphs ?? false));
+    sendJson(response, selectOfState(state, select));
   };
 
   const update: RequestHandler = async (request, response) => {
@@ -118,7 +122,11 @@ export function stateRoutes(context: RouteContext): Router {
       ...(body.before == null ? {} : { before: beforeOf(body.before) }),
       ...(body.metadata == null ? {} : { metadata: body.metadata }),
     };
-    sendJson(response, await guard.watch(readHistory(threadId, body.checkpoint ?? {}, options)));
+    const states = await guard.watch(readHistory(threadId, body.checkpoint ?? {}, options));
+    sendJson(
+      response,
+      states.map((state) => selectOfState(state, body.select)),
+    );
   };
 
   const router = Router();

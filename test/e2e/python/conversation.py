@@ -259,6 +259,10 @@ async def state_history_and_copy(client):
     early = next(state for state in history if len(state["values"]["messages"]) == 2)
     at = await client.threads.get_state(thread_id, checkpoint=early["checkpoint"])
     assert at["values"] == early["values"]
+    chosen = await client.threads.get_state(thread_id, select=["values.messages", "next"])
+    assert set(chosen) == {"values", "next"} and set(chosen["values"]) == {"messages"}, chosen
+    chosen = await client.threads.get_history(thread_id, select=["checkpoint"], limit=2)
+    assert [list(state) for state in chosen] == [["checkpoint"]] * 2, chosen
     older = await client.threads.get_history(thread_id, before=early["checkpoint"])
     assert 0 < len(older) < 8, len(older)
     forked = await client.runs.wait(
