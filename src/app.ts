@@ -223,6 +223,7 @@ export async function createCore(
     graphs,
     store,
     http: project?.http,
+    ui: project?.ui,
     submit,
     metrics,
     claimer,

@@ -45,10 +45,25 @@ export interface HttpSpec {
   readonly cors?: CorsSpec;
 }
 
+/** React components that belong to graphs. */
+export interface UiSpec {
+  /** Path of each graph's module of components, relative to the folder. */
+  readonly components: Readonly<Record<string, string>>;
+  /** Packages that the page shares with the components. */
+  readonly shared: readonly string[];
+  /** langgraph.json, and the folder it is in: absolute. */
+  readonly file: string;
+  readonly folder: string;
+  /** For errors. */
+  readonly origin: string;
+}
+
 export interface LangGraphJson {
   readonly graphs: readonly GraphSpec[];
   readonly store: StoreSpec;
   readonly http: HttpSpec;
+  /** undefined: there is none. */
+  readonly ui: UiSpec | undefined;
   /** Variables for the graphs' process; those already set win. Applied by the composition root. */
   readonly env: Readonly<Record<string, string>>;
 }
@@ -73,6 +88,8 @@ const corsSchema = z.looseObject({
   expose_headers: z.array(z.string()).optional(),
   max_age: z.number().int().min(0).optional(),
 });
+/** It becomes a folder and a part of addresses. */
+const UI_NAME = /^[^./\\][^/\\]*$/;
 const schema = z.looseObject({
   graphs: z.record(
     z.string().min(1),
@@ -109,6 +126,14 @@ const schema = z.looseObject({
       disable_ui: z.boolean().optional(),
     })
     .default({}),
+  ui: z
+    .record(z.string(), z.string().min(1, 'expected the path of a module of components'))
+    .refine(
+      (components) => Object.keys(components).every((graphId) => UI_NAME.test(graphId)),
+      'expected ids of graphs, which neither begin with . nor have / or \\ in them',
+    )
+    .optional(),
+  ui_config: z.looseObject({ shared: z.array(z.string().min(1)).optional() }).optional(),
   env: z
     .union([z.string(), z.record(z.string(), z.string())], {
       error: 'expected the path of an env file or an object of strings',
@@ -128,7 +153,7 @@ export function readLangGraphJson(file: string): LangGraphJson {
       `${path}: ${key === '' ? 'the document' : key}: ${issue?.message ?? 'is invalid'}`,
     );
   }
-  const { graphs, store, http, env } = parsed.data;
+  const { graphs, store, http, ui = {}, ui_config: uiConfig, env } = parsed.data;
   return {
     graphs: Object.entries(graphs).map(([graphId, value]) => specOf(path, graphId, value)),
     store: storeOf(path, store),
@@ -137,6 +162,16 @@ export function readLangGraphJson(file: string): LangGraphJson {
       ...(http.app === undefined ? {} : { app: exportOf(path, http.app, 'http.app') }),
       ...(http.cors === undefined ? {} : { cors: http.cors }),
     },
+    ui:
+      Object.keys(ui).length === 0
+        ? undefined
+        : {
+            components: ui,
+            shared: uiConfig?.shared ?? [],
+            file: path,
+            folder: dirname(path),
+            origin: `${path}: ui`,
+          },
     env: typeof env === 'string' ? readEnvFile(path, env) : (env ?? {}),
   };
 }

@@ -2,7 +2,7 @@
 import type { AssistantDefaults } from '../assistants/assistant.ts';
 import type { ReaderDeps } from '../events/reader.ts';
 import type { RunEnds } from '../events/ends.ts';
-import type { HttpSpec } from '../graphs/langgraph-json.ts';
+import type { HttpSpec, UiSpec } from '../graphs/langgraph-json.ts';
 import type { GraphRegistry } from '../graphs/port.ts';
 import type { Pool } from '../postgres/pool.ts';
 import type { SubmitDeps } from '../runs/submit.ts';
@@ -29,6 +29,8 @@ export interface ServerDeps {
   readonly store: ItemStore;
   /** langgraph.json, `http`. */
   readonly http?: HttpSpec | undefined;
+  /** langgraph.json, `ui`. */
+  readonly ui?: UiSpec | undefined;
   readonly submit: SubmitDeps;
   readonly ends: RunEnds;
   readonly reader: ReaderDeps;
