@@ -2,6 +2,9 @@
  * The official React hooks in a real browser (TEST_CHROMIUM may name one), against two servers and two workers behind a load balancer of
  * another origin than the page's: browser/page.jsx is the application. Skipped, and said so, without a browser.
  */
+import { randomUUID } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client } from '@langchain/langgraph-sdk';
 import type { Browser, Page } from 'playwright-core';
@@ -12,8 +15,9 @@ import type { Cluster } from '../support/cluster.ts';
 import { UnavailableError } from '../support/download.ts';
 import { startPageServer } from '../support/page-server.ts';
 import type { PageServer } from '../support/page-server.ts';
+import { createTempFolder, removeTempFolder } from '../support/reaper.ts';
 import { startRoundRobin } from '../support/round-robin.ts';
-import type { RoundRobin } from '../support/round-robin.ts';
+import type { RoundRobin, Seen } from '../support/round-robin.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const GRAPHS = fileURLToPath(new URL('./graphs/langgraph.json', import.meta.url));
@@ -34,6 +38,7 @@ try {
   let pages: PageServer;
   let browser: Browser;
   let client: Client;
+  let folder: string;
   beforeAll(async () => {
     if (launch === undefined) throw new Error('unreachable: the tests are skipped');
     [cluster, pages, browser] = await Promise.all([
@@ -42,12 +47,14 @@ try {
       launch(),
     ]);
     balancer = await startRoundRobin(cluster.servers.map(({ url }) => url));
+    folder = createTempFolder('held');
     client = new Client({ apiUrl: balancer.url, apiKey: null });
   }, 60_000);
   afterAll(async () => {
     await browser.close();
     await Promise.all([pages.close(), balancer.close()]);
     await cluster.stop();
+    removeTempFolder(folder);
   }, 60_000);
 
   let page: Page;
@@ -90,6 +97,15 @@ try {
       },
       { timeoutMs: TIMEOUT_MS, what: 'half an answer' },
     );
+  /** A message that is answered up to its middle, until it is released (graphs/chat.ts). */
+  const held = (): { text: string; release(): void } => {
+    const file = join(folder, randomUUID());
+    const release = (): void => {
+      writeFileSync(file, '');
+    };
+    return { text: `held ${file}`, release };
+  };
+  const isStream = ({ path }: Seen): boolean => /\/stream(\/events)?(\?|$)/.test(path);
   const threadId = (): string => new URL(page.url()).searchParams.get('thread') ?? '';
   const runStatuses = async (): Promise<string[]> =>
     (await client.runs.list(threadId())).map(({ status }) => status);
@@ -105,18 +121,27 @@ try {
       expect(await page.getAttribute('main', 'data-created')).toBe(run?.run_id);
       expect(await page.textContent('#status')).toContain('idle, finished 1');
 
-      await send('40 ms: a long story');
+      const story = held();
+      await send(story.text);
       await isInMidStream();
       await page.reload();
       await isInMidStream();
       expect((await runStatuses()).sort()).toEqual(['running', 'success']);
-      const second = ['40 ms: a long story', 'Answer 2 to <40 ms: a long story>.'];
+      story.release();
+      const second = [story.text, `Answer 2 to <${story.text}>.`];
       await showsAll(...first, ...second);
 
-      await send('40 ms: another long story');
+      const another = held();
+      await send(another.text);
       await isInMidStream();
+      const { length } = balancer.seen;
       balancer.cut();
-      const third = ['40 ms: another long story', 'Answer 3 to <40 ms: another long story>.'];
+      await waitUntil(() => balancer.seen.slice(length).some(isStream), {
+        timeoutMs: TIMEOUT_MS,
+        what: 'the page to come back',
+      });
+      another.release();
+      const third = [another.text, `Answer 3 to <${another.text}>.`];
       await showsAll(...first, ...second, ...third);
 
       await page.reload();

@@ -66,7 +66,9 @@ async function download(): Promise<string> {
   return await cached(PACKAGE.replaceAll(/[/@]/g, '-').slice(1), async (folder) => {
     try {
       const install = ['install', '--prefix', folder, '--no-save', '--no-audit', '--no-fund'];
-      await execute('npm', [...install, PACKAGE], { timeout: INSTALL_MS_MAX });
+      await execute('npm', [...install, '--fetch-retries', '1', PACKAGE], {
+        timeout: INSTALL_MS_MAX,
+      });
       // It unpacks into the temporary folder; its libraries only where it believes to be in a cloud function.
       const unpack = "await (await import('@sparticuz/chromium')).default.executablePath()";
       await execute(process.execPath, ['--input-type=module', '-e', unpack], {

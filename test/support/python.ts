@@ -25,7 +25,8 @@ export async function findPython(
   const folder = await cached(
     `python-${version}-${packages.join('-').replaceAll(/[^\w.-]/g, '')}`,
     async (target) => {
-      const args = ['-m', 'pip', 'install', '--quiet', '--target', target, ...packages];
+      const install = ['-m', 'pip', 'install', '--quiet', '--retries', '2', '--timeout', '30'];
+      const args = [...install, '--target', target, ...packages];
       try {
         await execute(program, args, { timeout: INSTALL_MS_MAX });
       } catch (cause) {
