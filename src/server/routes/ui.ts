@@ -4,6 +4,7 @@
  */
 import { Router } from 'express';
 import type { RequestHandler } from 'express';
+import { open, signedIn } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
 import { InputInvalidError, sendText } from '../problem.ts';
 import { UiAsk, UiFilePath, UiPath } from '../schemas/ui.ts';
@@ -20,7 +21,8 @@ const TYPES = new Map([
   ['svg', 'image/svg+xml'],
 ]);
 
-export function uiRoutes({ bundles }: RouteContext): Router {
+export function uiRoutes(context: RouteContext): Router {
+  const { bundles } = context;
   const show: RequestHandler = (request, response) => {
     const { agent } = pathOf(UiPath, request);
     const { name } = bodyOf(UiAsk, request);
@@ -59,8 +61,8 @@ export function uiRoutes({ bundles }: RouteContext): Router {
   };
 
   const router = Router();
-  router.post('/ui/:agent', show);
-  router.get('/ui/:agent/:file', file);
+  router.post('/ui/:agent', signedIn(context, show));
+  router.get('/ui/:agent/:file', open(file));
   return router;
 }
 
