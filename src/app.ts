@@ -236,6 +236,7 @@ export async function createCore(
     graphs,
     store,
     http: project?.http,
+    ui: project?.ui,
     auth,
     submit,
     metrics,

@@ -45,6 +45,7 @@ export const ERROR_CODES = [
   'thread_busy',
   'thread_exists',
   'thread_not_found',
+  'ui_unavailable',
   'update_invalid',
 ] as const;
 export type ErrorCode = (typeof ERROR_CODES)[number];

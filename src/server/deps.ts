@@ -3,7 +3,7 @@ import type { AuthGate } from '../auth/gate.ts';
 import type { AssistantDefaults } from '../assistants/assistant.ts';
 import type { ReaderDeps } from '../events/reader.ts';
 import type { RunEnds } from '../events/ends.ts';
-import type { HttpSpec } from '../graphs/langgraph-json.ts';
+import type { HttpSpec, UiSpec } from '../graphs/langgraph-json.ts';
 import type { GraphRegistry } from '../graphs/port.ts';
 import type { Pool } from '../postgres/pool.ts';
 import type { SubmitDeps } from '../runs/submit.ts';
@@ -35,6 +35,8 @@ export interface ServerDeps {
   readonly store: ItemStore;
   /** langgraph.json, `http`. */
   readonly http?: HttpSpec | undefined;
+  /** langgraph.json, `ui`. */
+  readonly ui?: UiSpec | undefined;
   /** undefined: everybody may do everything. */
   readonly auth?: AuthGate | undefined;
   readonly submit: SubmitDeps;

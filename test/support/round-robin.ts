@@ -1,79 +1,89 @@
 /**
- * A load balancer in front of several servers: each request, and each upgrade, goes to the next one. Answers say in
- * `x-served-by` which it was.
+ * A load balancer: each request, and each WebSocket, goes to the next server; answers say in `x-served-by` which it was. It can
+ * break what is open.
  */
-import { Agent, createServer, request as forward } from 'node:http';
+import { createServer, request } from 'node:http';
 import type { IncomingMessage } from 'node:http';
-import { createConnection } from 'node:net';
-import type { Socket } from 'node:net';
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
+
+export interface Seen {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: IncomingMessage['headers'];
+}
 
 export interface RoundRobin {
   readonly url: string;
+  /** Every request so far, in order. */
+  readonly seen: readonly Seen[];
+  /** Breaks all open connections of clients. */
+  cut(): void;
   close(): Promise<void>;
 }
 
-/** Listens on a free port of 127.0.0.1. @param targets URLs of the servers */
+/** Listens on a free port of 127.0.0.1. @param targets URLs of servers */
 export async function startRoundRobin(targets: readonly string[]): Promise<RoundRobin> {
-  const agent = new Agent({ keepAlive: true, maxSockets: 1_000 });
-  const sockets = new Set<Socket>();
+  const seen: Seen[] = [];
+  const clients = new Set<Duplex>();
   let turn = 0;
-  function next(): { hostname: string; port: string; index: string } {
+  const next = (incoming: IncomingMessage): { target: URL; index: number } => {
+    const { method = '', url: path = '', headers } = incoming;
+    seen.push({ method, path, headers });
     const index = turn++ % targets.length;
-    const { hostname, port } = new URL(targets[index] ?? '');
-    return { hostname, port, index: String(index) };
-  }
+    return { target: new URL(path, targets[index]), index };
+  };
 
-  const server = createServer((request, response) => {
-    const { hostname, port, index } = next();
-    const { method, url: path, headers } = request;
-    const upstream = forward({ hostname, port, method, path, headers, agent }, (answer) => {
-      response.writeHead(answer.statusCode ?? 502, [...answer.rawHeaders, 'x-served-by', index]);
-      response.flushHeaders();
-      answer.pipe(response);
-      // A stream that is broken off arrives as one.
-      answer.on('aborted', () => response.destroy());
+  const server = createServer((incoming, outgoing) => {
+    const { method, headers } = incoming;
+    // The client's own Host, as a load balancer keeps it; fields that lead to addresses are made of it.
+    const { target, index } = next(incoming);
+    const forwarded = request(target, { method, headers, agent: false }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, { ...answer.headers, 'x-served-by': index });
+      outgoing.flushHeaders();
+      answer.pipe(outgoing);
+      answer.on('error', () => outgoing.destroy());
     });
-    upstream.on('error', () => {
-      if (response.headersSent) response.destroy();
-      else response.writeHead(502).end('no server answers');
-    });
-    // A client that goes is gone for the server, too.
-    response.on('close', () => {
-      if (!response.writableFinished) upstream.destroy();
-    });
-    request.pipe(upstream);
+    forwarded.on('error', () => outgoing.destroy());
+    outgoing.on('close', () => forwarded.destroy());
+    incoming.pipe(forwarded);
   });
-  server.on('upgrade', (request: IncomingMessage, client: Socket, head: Buffer) => {
-    const { hostname, port } = next();
-    const upstream = createConnection({ host: hostname, port: Number(port) });
-    sockets.add(client).add(upstream);
-    upstream.write(`${request.method ?? 'GET'} ${request.url ?? '/'} HTTP/1.1\r\n`);
-    for (let i = 0; i < request.rawHeaders.length; i += 2)
-      upstream.write(`${request.rawHeaders[i] ?? ''}: ${request.rawHeaders[i + 1] ?? ''}\r\n`);
-    upstream.write('\r\n');
+  server.on('connection', (socket) => {
+    clients.add(socket);
+    socket.on('close', () => clients.delete(socket));
+  });
+  server.on('upgrade', (incoming, client, head) => {
+    const { target } = next(incoming);
+    const upstream = connect(Number(target.port), target.hostname);
+    const fields = incoming.rawHeaders.map((text, n) => text + (n % 2 === 0 ? ': ' : '\r\n'));
+    upstream.write(`GET ${incoming.url ?? ''} HTTP/1.1\r\n${fields.join('')}\r\n`);
     upstream.write(head);
     upstream.pipe(client).pipe(upstream);
-    for (const [socket, other] of [
+    for (const [one, other] of [
       [client, upstream],
       [upstream, client],
     ] as const)
-      socket.on('error', () => other.destroy()).on('close', () => other.destroy());
+      one.on('error', () => other.destroy()).on('close', () => other.destroy());
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+
+  function cut(): void {
+    for (const client of clients) client.destroy();
+  }
   return {
-    url: `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`,
-    close: () =>
-      new Promise((resolve) => {
+    url: `http://127.0.0.1:${port}`,
+    seen,
+    cut,
+    async close() {
+      const closed = new Promise<void>((resolve) => {
         server.close(() => {
           resolve();
         });
-        server.closeAllConnections();
-        for (const socket of sockets) socket.destroy();
-        agent.destroy();
-      }),
+      });
+      cut();
+      await closed;
+    },
   };
 }

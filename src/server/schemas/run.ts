@@ -12,6 +12,7 @@ import {
   Searchable,
   Text,
 } from './common.ts';
+import { CommandFields } from './command.ts';
 import { WebhookUrl } from './webhook.ts';
 
 /** A year. */
@@ -50,13 +51,7 @@ const Checkpoint = z.looseObject({
 export const RunCreate = z.strictObject({
   assistant_id: Text.min(1),
   input: z.unknown().optional(),
-  command: z
-    .strictObject({
-      resume: z.unknown().optional(),
-      update: z.unknown().optional(),
-      goto: z.unknown().optional(),
-    })
-    .nullish(),
+  command: CommandFields.nullish(),
   config: RunConfig.nullish(),
   context: JsonObject.nullish(),
   metadata: Searchable.nullish(),
@@ -106,7 +101,11 @@ export const RunListQuery = z.object({
 
 export const JoinQuery = z.object({
   cancel_on_disconnect: QueryFlag.default(false),
-  stream_mode: listOf(z.enum(STREAM_MODES)).optional(),
+  // The Python SDK writes "none" as `stream_mode=`.
+  stream_mode: z.preprocess(
+    (value) => (value === '' ? undefined : value),
+    listOf(z.enum(STREAM_MODES)).optional(),
+  ),
 });
 
 export const CancelQuery = z.object({

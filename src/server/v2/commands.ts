@@ -18,6 +18,7 @@ import type { RouteContext } from '../context.ts';
 import type { RequestKey } from '../idempotency.ts';
 import { refuseWithoutLangSmith } from '../langsmith-fields.ts';
 import { newRunOf } from '../run-request.ts';
+import { CommandFields, isLibraryCommand } from '../schemas/command.ts';
 import type { RunCreate } from '../schemas/run.ts';
 import { CommandRefusedError, errorAnswer } from './answer.ts';
 import type { Answer, Command } from './answer.ts';
@@ -116,7 +117,11 @@ function handlersOf(
       // Who goes on from an earlier checkpoint does not answer what the latest one asks.
       const forks = rest.config?.configurable?.['checkpoint_id'] != null;
       const resumes = input != null && !forks && interruptsOf(thread).length > 0;
-      const given = resumes ? { command: { resume: input } } : { input };
+      const given = isLibraryCommand(input)
+        ? { command: CommandFields.parse(input) }
+        : resumes
+          ? { command: { resume: input } }
+          : { input };
       return start(
         context,
         access,
