@@ -65,6 +65,8 @@ export async function startRoundRobin(targets: readonly string[]): Promise<Round
     ] as const)
       one.on('error', () => other.destroy()).on('close', () => other.destroy());
   });
+  // Longer than clients keep a connection: none is closed just when it is used again.
+  server.keepAliveTimeout = 120_000;
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
