@@ -59,6 +59,8 @@ export async function startRoundRobin(targets: readonly string[]): Promise<Round
     ] as const)
       socket.on('error', () => other.destroy()).on('close', () => other.destroy());
   });
+  // Longer than clients keep a connection: none is closed just when it is used again.
+  server.keepAliveTimeout = 120_000;
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(0, '127.0.0.1', resolve);
