@@ -11,7 +11,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createDeferred, type Deferred } from '../lib/deferred.ts';
 import { isTransient } from '../postgres/pool.ts';
-import type { CheckpointPut, CheckpointStorage, WritePut } from './storage.ts';
+import type { CheckpointPut, WritePut } from './checkpoint.ts';
+import type { CheckpointStorage } from './storage.ts';
 import type { CheckpointWriter } from './writer.ts';
 
 /** How long a put may wait for company. Lost with the process: that much of the last superstep's work. */
@@ -54,7 +55,7 @@ export class CheckpointQueue {
   put(checkpoint: CheckpointPut): void {
     if (this.#closed || this.#failure !== undefined) return;
     this.#checkpoints.set(keyOf(checkpoint.ns, checkpoint.id), checkpoint);
-    for (const blob of checkpoint.blobs) this.#bytes += blob.data.length;
+    this.#bytes += lengthOf(checkpoint);
     this.#gather();
   }
 
@@ -153,6 +154,13 @@ export class CheckpointQueue {
   async begin(): Promise<void> {
     this.#term ??= await this.#storage.termOf(this.writer);
   }
+}
+
+function lengthOf({ blobs, inline = {} }: CheckpointPut): number {
+  let length = 0;
+  for (const { data } of blobs) length += data.length;
+  for (const [, data] of Object.values(inline)) length += data.length;
+  return length;
 }
 
 const keyOf = (...parts: string[]): string => parts.join('\u0000');
