@@ -18,12 +18,30 @@ export interface CheckpointBatch {
   readonly writes: readonly WritePut[];
 }
 
-/** A part's SQL has `?` for each of its parameters, in order. */
+/** An INSERT that selects from a CTE `fence (thread_id, run_id)`, and has `?` for each of its values, in order. */
 interface Part {
   readonly name: string;
   readonly table: string;
   readonly sql: string;
   readonly values: readonly unknown[];
+}
+
+export interface CheckpointCtes {
+  /** Which parts there are: the same name, the same SQL. */
+  readonly name: string;
+  /** `, put_… AS (…)` for each part. */
+  readonly sql: string;
+  readonly values: readonly unknown[];
+}
+
+/** The INSERTs as CTEs of another statement that has a CTE `fence (thread_id, run_id)` of its own. */
+export function checkpointCtes(batch: CheckpointBatch, firstParameter: number): CheckpointCtes {
+  const parts = partsOf(batch);
+  return {
+    name: nameOf(parts),
+    sql: ctesOf(parts, firstParameter).join(''),
+    values: parts.flatMap((part) => part.values),
+  };
 }
 
 /** @returns a query that gives one row when the term was still the writer's, and otherwise none */
@@ -33,9 +51,8 @@ export function writeStatement(
   batch: CheckpointBatch,
   relaxed: boolean,
 ): { name: string; text: string; values: unknown[] } {
-  const parts = [...checkpointParts(batch), ...blobParts(batch), ...writeParts(batch)];
-  const kind = relaxed ? 'checkpoint-write-relaxed' : 'checkpoint-write';
-  const name = [kind, ...parts.map((part) => part.name)].join('-');
+  const parts = partsOf(batch);
+  const name = `checkpoint-write${relaxed ? '-relaxed' : ''}${nameOf(parts)}`;
   const values = [writer.threadId, term, writer.runId, ...parts.flatMap((part) => part.values)];
   let text = texts.get(name);
   if (text === undefined) {
@@ -49,22 +66,38 @@ export function writeStatement(
 const texts = new Map<string, string>();
 
 function textOf(parts: readonly Part[], relaxed: boolean): string {
-  let parameter = 3;
-  const puts = parts.map(({ table, sql }) => ({
-    table,
-    sql: sql.replaceAll('?', () => `$${(parameter += 1)}`),
-  }));
   const fence = `WITH fence AS MATERIALIZED (
-    SELECT ${relaxed ? "set_config('synchronous_commit', 'off', true)" : ''}
+    SELECT thread_id, $3::uuid AS run_id${relaxed ? ", set_config('synchronous_commit', 'off', true)" : ''}
     FROM threads WHERE thread_id = $1::uuid AND term = $2::bigint FOR SHARE
   )`;
-  const [only, ...more] = puts;
+  const [only, ...more] = parts;
   // One row goes in or nothing does, so the INSERT itself tells whether the fence held.
-  if (only !== undefined && more.length === 0 && parts[0]?.name === 'one')
-    return `${fence} ${only.sql} RETURNING 1 AS held`;
-  const ctes = puts.map(({ table, sql }) => `, put_${table} AS (${sql})`);
-  return `${fence}${ctes.join('')} SELECT 1 AS held FROM fence`;
+  if (only?.name === 'one' && more.length === 0)
+    return `${fence} ${numbered(only, 4)} RETURNING 1 AS held`;
+  return `${fence}${ctesOf(parts, 4).join('')} SELECT 1 AS held FROM fence`;
 }
+
+function ctesOf(parts: readonly Part[], firstParameter: number): string[] {
+  let next = firstParameter;
+  return parts.map((part) => {
+    const cte = `, put_${part.table} AS (${numbered(part, next)})`;
+    next += part.values.length;
+    return cte;
+  });
+}
+
+function numbered({ sql }: Part, firstParameter: number): string {
+  let next = firstParameter;
+  return sql.replaceAll('?', () => `$${next++}`);
+}
+
+const nameOf = (parts: readonly Part[]): string => parts.map(({ name }) => `-${name}`).join('');
+
+const partsOf = (batch: CheckpointBatch): Part[] => [
+  ...checkpointParts(batch),
+  ...blobParts(batch),
+  ...writeParts(batch),
+];
 
 const INTO_CHECKPOINTS =
   'INSERT INTO checkpoints (thread_id, run_id, checkpoint_ns, checkpoint_id, parent_id, head, metadata)';
@@ -72,21 +105,21 @@ const OVER_CHECKPOINT = `ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id) D
   SET run_id = EXCLUDED.run_id, parent_id = EXCLUDED.parent_id, head = EXCLUDED.head, metadata = EXCLUDED.metadata`;
 
 const ONE_CHECKPOINT = `${INTO_CHECKPOINTS}
-  SELECT $1::uuid, $3::uuid, ?::text, ?::text, ?::text, ?::json, ?::jsonb FROM fence
+  SELECT thread_id, run_id, ?::text, ?::text, ?::text, ?::json, ?::jsonb FROM fence
   ${OVER_CHECKPOINT}`;
 const CHECKPOINTS = `${INTO_CHECKPOINTS}
-  SELECT $1::uuid, $3::uuid, ns, id, parent_id, head::json, metadata::jsonb
+  SELECT thread_id, run_id, ns, id, parent_id, head::json, metadata::jsonb
   FROM fence, unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::text[])
     WITH ORDINALITY AS r (ns, id, parent_id, head, metadata, ordinality)
   ORDER BY ordinality
   ${OVER_CHECKPOINT}`;
 const BLOBS = `
   INSERT INTO checkpoint_blobs (thread_id, run_id, checkpoint_ns, channel, version, type, data)
-  SELECT $1::uuid, $3::uuid, r.* FROM fence, unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::text[]) AS r
+  SELECT thread_id, run_id, r.* FROM fence, unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::text[]) AS r
   ON CONFLICT DO NOTHING`;
 const WRITES = `
   INSERT INTO checkpoint_writes (thread_id, run_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, data)
-  SELECT $1::uuid, coalesce($3::uuid, '${NO_RUN}'), r.*
+  SELECT thread_id, coalesce(run_id, '${NO_RUN}'), r.*
   FROM fence, unnest(?::text[], ?::text[], ?::text[], ?::integer[], ?::text[], ?::text[], ?::text[]) AS r
   ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, run_id) DO UPDATE
     SET channel = EXCLUDED.channel, type = EXCLUDED.type, data = EXCLUDED.data WHERE EXCLUDED.idx < 0`;

@@ -2,7 +2,7 @@
  * One attempt at a run of a LangGraph.js graph.
  *
  * Order of things: find out whether an earlier attempt left a checkpoint → stream, translating chunks →
- * everything in Postgres → the state the thread is left in. LangGraph.js runs with durability `sync`
+ * the state the thread is left in, with the checkpoints that are left for the run's end. LangGraph.js runs with durability `sync`
  * whatever was asked (but `exit`), because only then does it wait for its saver between supersteps: the
  * saver decides when that wait is over, and holds the graph back when events or checkpoints pile up.
  */
@@ -56,6 +56,7 @@ export async function execute(
   const saver = new LangGraphSaver(dependencies.checkpoints, queue, {
     metadata: checkpointMetadata(execution),
     durability: execution.durability === 'sync' ? 'sync' : 'async',
+    freshThread: execution.freshThread,
     hold: () => room(sink, stop.signal),
   });
   const translator: RunTranslator =
@@ -71,8 +72,9 @@ export async function execute(
     if (resumes && (await stoppedAtBreakpoint(graph, saver, execution))) translator.breakpoint();
     else await stream(graph, store, saver, translator, execution, stop.signal, resumes);
     await translator.finish();
-    await queue.flush();
-    return await resultOf(graph, saver, translator, threadId);
+    if (execution.leavesLastCheckpoints !== true) await queue.flush();
+    const result = await resultOf(graph, saver, translator, threadId);
+    return { ...result, checkpoints: await queue.takeRest() };
   } catch (error) {
     // Whatever ended the run, what it had finished is kept (and a lost term refuses it).
     const lost = await queue.flush().then(

@@ -42,6 +42,8 @@ export interface SaverOptions {
    * `async`: a put settles at once.
    */
   readonly durability: 'each' | 'sync' | 'async';
+  /** The thread has no checkpoints: none is looked for. */
+  readonly freshThread?: boolean | undefined;
   /** Asked at every checkpoint: what it returns holds the graph back. */
   hold?(): Promise<void> | undefined;
 }
@@ -59,6 +61,7 @@ export class LangGraphSaver extends BaseCheckpointSaver {
     this.#storage = storage;
     this.#queue = queue;
     this.#options = options;
+    if (options.freshThread === true) this.#latest = null;
   }
 
   override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {

@@ -45,6 +45,7 @@ export async function executePregel(
   });
   const saver = new PregelSaver(dependencies.checkpoints, queue, {
     durability: durability === 'sync' ? 'sync' : 'async',
+    freshThread: execution.freshThread,
   });
   const events = new PregelEvents(
     execution.sink,
@@ -54,7 +55,7 @@ export async function executePregel(
   try {
     const options = { ...callOptions(execution), checkpointer: saver, signal: stop.signal };
     await app.execute(inputOf(execution), options, events);
-    await queue.flush();
+    if (execution.leavesLastCheckpoints !== true) await queue.flush();
     const configurable = { thread_id: threadId, checkpoint_ns: '' };
     const state = await app.getState({ configurable, checkpointer: saver });
     const summary = summaryOf(state as unknown as Parameters<typeof summaryOf>[0]);
@@ -62,6 +63,7 @@ export async function executePregel(
     return {
       state: summary,
       output: lastOutput === undefined ? summary.values : toPlain(lastOutput),
+      checkpoints: await queue.takeRest(),
     };
   } catch (error) {
     // Whatever ended the run, what it had finished is kept (and a lost term refuses it).

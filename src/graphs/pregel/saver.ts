@@ -32,6 +32,8 @@ class CheckpointThreadError extends AppError {
 export interface PregelSaverOptions {
   /** `sync`: a put settles when it is in Postgres. `async`: at once; the queue reports failures. */
   readonly durability: 'sync' | 'async';
+  /** The thread has no checkpoints: none is looked for. */
+  readonly freshThread?: boolean | undefined;
 }
 
 export class PregelSaver implements Checkpointer {
@@ -46,6 +48,7 @@ export class PregelSaver implements Checkpointer {
     this.#storage = storage;
     this.#queue = queue;
     this.#options = options;
+    if (options.freshThread === true) this.#latest = null;
   }
 
   async getTuple(config: CheckpointConfig): Promise<CheckpointTuple | undefined> {
