@@ -10,6 +10,8 @@ import { Command, Send } from '@langchain/langgraph';
 import { CheckpointQueue } from '../../checkpoints/queue.ts';
 import type { GraphDependencies } from '../adapter.ts';
 import type { EventSink, Execution, ExecutionResult, RunCommand } from '../port.ts';
+import { abortError } from '../abort-error.ts';
+import { searchable } from '../searchable.ts';
 import { toPlain } from '../serialise.ts';
 import { stoppedAtBreakpoint } from './breakpoint.ts';
 import type { CompiledGraph, LangGraphConfig } from './compiled.ts';
@@ -20,14 +22,6 @@ import { summaryOf } from './state.ts';
 import type { LangGraphStore } from './store.ts';
 import type { RunTranslator } from './translator.ts';
 
-/** Keys of configurable that say where, not what: not part of a checkpoint's metadata. */
-const NOT_METADATA = new Set([
-  'checkpoint_ns',
-  'checkpoint_id',
-  'checkpoint_map',
-  'run_id',
-  'thread_id',
-]);
 /** Keys of configurable that name the checkpoint to start from. */
 const START_AT = new Set(['checkpoint_ns', 'checkpoint_id', 'checkpoint_map']);
 
@@ -184,12 +178,6 @@ function checkpointMetadata(execution: Execution): Record<string, unknown> {
   return { ...searchable(execution.config.configurable), ...runMetadata(execution) };
 }
 
-export function searchable(configurable: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(configurable).filter(([key]) => !key.startsWith('__') && !NOT_METADATA.has(key)),
-  );
-}
-
 async function inputOf(saver: LangGraphSaver, execution: Execution): Promise<unknown> {
   if (execution.command === null) return execution.input ?? null;
   const { resume } = execution.command;
@@ -260,9 +248,3 @@ const latestOf = (
 });
 
 const runIdOf = (metadata: object): unknown => ('run_id' in metadata ? metadata.run_id : undefined);
-
-function abortError(signal: AbortSignal): Error {
-  const error = new Error('the run was aborted', { cause: signal.reason });
-  error.name = 'AbortError';
-  return error;
-}

@@ -9,18 +9,11 @@ import type { Pregel } from '../../pregel/pregel.ts';
 import type { GraphDependencies } from '../adapter.ts';
 import { publicKeys, summaryOf } from '../langgraph/state.ts';
 import type { Execution, ExecutionResult, RunCommand } from '../port.ts';
+import { abortError } from '../abort-error.ts';
+import { searchable } from '../searchable.ts';
 import { toPlain } from '../serialise.ts';
 import { PregelEvents } from './events.ts';
 import { PregelSaver } from './saver.ts';
-
-/** Keys of configurable that say where, not what: not part of a checkpoint's metadata. */
-const NOT_METADATA = new Set([
-  'checkpoint_ns',
-  'checkpoint_id',
-  'checkpoint_map',
-  'run_id',
-  'thread_id',
-]);
 
 export async function executePregel(
   dependencies: GraphDependencies,
@@ -101,13 +94,6 @@ function callOptions(execution: Execution): CallOptions {
   };
 }
 
-/** HTTP.md, 3.2: what the history's metadata filter searches. */
-export function searchable(configurable: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(configurable).filter(([key]) => !key.startsWith('__') && !NOT_METADATA.has(key)),
-  );
-}
-
 function inputOf(execution: Execution): unknown {
   if (execution.command === null) return execution.input ?? null;
   const { goto, update, resume } = execution.command;
@@ -123,10 +109,4 @@ function gotoOf(goto: RunCommand['goto']): Goto {
     string | { node: string; input: unknown }
   )[];
   return targets.map((to) => (typeof to === 'string' ? to : new Send(to.node, to.input)));
-}
-
-function abortError(signal: AbortSignal): Error {
-  const error = new Error('the run was aborted', { cause: signal.reason });
-  error.name = 'AbortError';
-  return error;
 }
