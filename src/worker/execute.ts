@@ -54,19 +54,19 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
   }
 
   async function run(): Promise<void> {
-    deps.leases.hold(claim.runId, claim.term, {
-      onLost: () => {
-        stop({ kind: 'lost' });
-      },
-      onCancel: (action) => {
-        stop({ kind: 'cancel', action });
-      },
-    });
     deps.metrics.runsRunning.inc();
     const timer = setTimeout(() => {
       stop({ kind: 'timeout' });
     }, deps.timeoutMs);
     try {
+      deps.leases.hold(claim.runId, claim.term, {
+        onLost: () => {
+          stop({ kind: 'lost' });
+        },
+        onCancel: (action) => {
+          stop({ kind: 'cancel', action });
+        },
+      });
       await attempt();
     } catch (error) {
       // The lease lapses and the next attempt goes on from the last checkpoint.
