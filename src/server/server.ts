@@ -7,6 +7,7 @@ import type { Server as HttpServer } from 'node:http';
 import express from 'express';
 import type { Express, RequestHandler } from 'express';
 import { ensureSystemAssistants } from '../assistants/assistant.ts';
+import { AppError } from '../errors.ts';
 import type { Service } from '../lib/service.ts';
 import { createTermAttempts } from './attempts.ts';
 import type { RouteContext } from './context.ts';
@@ -27,6 +28,10 @@ const STOP_LOOK_MS = 50;
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 /** TCP keep-alive: finds clients that vanished without a word while nothing is sent. */
 const TCP_KEEP_ALIVE_MS = 10_000;
+
+export class ListenFailedError extends AppError {
+  readonly code = 'listen_failed';
+}
 
 export interface Server extends Service {
   /** The port it listens on; 0 before start. */
@@ -61,9 +66,17 @@ export function createServer(deps: ServerDeps): Server {
   async function listen(): Promise<void> {
     const { HOST, PORT } = deps.config;
     await new Promise<void>((resolve, reject) => {
-      http.once('error', reject);
+      const failed = (cause: Error): void => {
+        const found = `${HOST} and ${PORT}`;
+        reject(
+          new ListenFailedError(`HOST, PORT: expected an address that is free, found ${found}`, {
+            cause,
+          }),
+        );
+      };
+      http.once('error', failed);
       http.listen(PORT, HOST, () => {
-        http.off('error', reject);
+        http.off('error', failed);
         resolve();
       });
     });
