@@ -8,6 +8,8 @@ export const ERROR_CODES = [
   'address_refused',
   'assistant_exists',
   'assistant_not_found',
+  'auth_failed',
+  'auth_refused',
   'body_unsupported',
   'checkpointer_missing',
   'command_refused',

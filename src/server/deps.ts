@@ -1,4 +1,5 @@
 /** What the HTTP side needs from the composition root. */
+import type { AuthGate } from '../auth/gate.ts';
 import type { AssistantDefaults } from '../assistants/assistant.ts';
 import type { ReaderDeps } from '../events/reader.ts';
 import type { RunEnds } from '../events/ends.ts';
@@ -16,6 +17,11 @@ export interface ServerConfig {
   /** 0: any free port. */
   readonly PORT: number;
   readonly BODY_BYTES_MAX: number;
+  /** POST /internal/truncate is served. */
+  readonly development: boolean;
+  readonly langSmith: object | undefined;
+  /** `false`: nothing is traced. */
+  readonly LANGSMITH_TRACING?: string | undefined;
   /** Configuration of default assistants, by graph. */
   readonly LANGGRAPH_CONFIG: AssistantDefaults;
 }
@@ -29,6 +35,8 @@ export interface ServerDeps {
   readonly store: ItemStore;
   /** langgraph.json, `http`. */
   readonly http?: HttpSpec | undefined;
+  /** undefined: everybody may do everything. */
+  readonly auth?: AuthGate | undefined;
   readonly submit: SubmitDeps;
   readonly ends: RunEnds;
   readonly reader: ReaderDeps;

@@ -9,7 +9,6 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { LogBackend, LogOwner } from '../events/backend.ts';
 import { createLogWriter } from '../events/writer.ts';
 import type { LogWriter } from '../events/writer.ts';
-import type { GraphRegistry } from '../graphs/port.ts';
 import { createDeferred } from '../lib/deferred.ts';
 import { isTransient } from '../postgres/pool.ts';
 import type { Claim } from '../runs/claim.ts';
@@ -21,15 +20,15 @@ import type { LeaseKeeper } from './lease-keeper.ts';
 import { deadLetter, failed, interrupted, isFenced, outcomeOf, timedOut } from './outcome.ts';
 import type { Outcome } from './outcome.ts';
 import { runGraph } from './run-graph.ts';
+import type { RunGraphDeps } from './run-graph.ts';
 import { RunStoppedError } from './stop.ts';
 import type { Stop } from './stop.ts';
 
 /** How long a graph may take to stop after its signal was aborted, before it is left behind. */
 const ABORT_GRACE_MS = 500;
 
-export interface ExecuteDeps extends ConcludeDeps {
+export interface ExecuteDeps extends ConcludeDeps, RunGraphDeps {
   readonly directLog: LogBackend;
-  readonly graphs: GraphRegistry;
   readonly leases: LeaseKeeper;
   readonly timeoutMs: number;
 }
@@ -90,7 +89,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
       claim.failures >= FAILURES_MAX && reason === undefined
         ? deadLetter(writer, claim.failures)
         : await Promise.race([
-            outcomeOf(runGraph(deps.graphs, claim, owner, writer, abort.signal)),
+            outcomeOf(runGraph(deps, claim, owner, writer, abort.signal)),
             leftBehind(),
           ]);
     await conclude(owner, writer, outcome);

@@ -5,10 +5,19 @@ import type { ExecutionResult, GraphRegistry, StreamMode } from '../graphs/port.
 import { encodeData } from '../graphs/serialise.ts';
 import { rootLifecycle } from '../protocol/lifecycle.ts';
 import type { Claim } from '../runs/claim.ts';
+import { userConfigurable } from '../runs/run.ts';
+import { feedbackUrls } from './feedback.ts';
+import type { LangSmith } from './feedback.ts';
+
+export interface RunGraphDeps {
+  readonly graphs: GraphRegistry;
+  readonly langSmith: LangSmith | undefined;
+  onTrouble(what: string, error: unknown): void;
+}
 
 /** @throws what the graph threw, and the signal's reason when the run was stopped before it began */
 export async function runGraph(
-  graphs: GraphRegistry,
+  deps: RunGraphDeps,
   claim: Claim,
   owner: LogOwner,
   writer: LogWriter,
@@ -18,15 +27,18 @@ export async function runGraph(
   signal.throwIfAborted();
   writer.emit('metadata', JSON.stringify({ run_id: claim.runId, attempt: claim.attempt }));
   for (const { type, data } of rootLifecycle(claim, 'running')) writer.emit(type, data);
-  const graph = await graphs.get(claim.graphId ?? '');
+  const graph = await deps.graphs.get(claim.graphId ?? '');
   const { kwargs } = claim;
-  return graph.execute({
+  const result = await graph.execute({
     runId: claim.runId,
     threadId: claim.threadId,
     attempt: claim.attempt,
     input: kwargs.input,
     command: kwargs.command,
-    config: kwargs.config,
+    config: {
+      ...kwargs.config,
+      configurable: { ...kwargs.config.configurable, ...userConfigurable(claim.user) },
+    },
     context: kwargs.context,
     streamModes: kwargs.stream_mode as StreamMode[],
     streamSubgraphs: kwargs.subgraphs,
@@ -37,7 +49,8 @@ export async function runGraph(
     signal,
     writer: { threadId: claim.threadId, runId: claim.runId, term: owner.term },
     freshThread: claim.freshThread,
-    leavesLastCheckpoints: true,
+    // Nothing may come between the graph's end and the run's end that takes long.
+    leavesLastCheckpoints: !wantsFeedback(deps, claim),
     sink: {
       emit(type, data) {
         // A graph that ignores its signal must not fill the memory.
@@ -47,4 +60,25 @@ export async function runGraph(
       drained: () => writer.drained(),
     },
   });
+  await askForFeedback(deps, claim, writer, signal);
+  return result;
+}
+
+const wantsFeedback = ({ langSmith }: RunGraphDeps, { kwargs }: Claim): boolean =>
+  langSmith !== undefined && (kwargs.feedback_keys?.length ?? 0) > 0;
+
+async function askForFeedback(
+  deps: RunGraphDeps,
+  claim: Claim,
+  writer: LogWriter,
+  signal: AbortSignal,
+): Promise<void> {
+  const { feedback_keys: keys } = claim.kwargs;
+  if (keys === null || keys.length === 0 || deps.langSmith === undefined) return;
+  try {
+    const urls = await feedbackUrls(deps.langSmith, claim.runId, keys);
+    if (!signal.aborted) writer.emit('feedback', JSON.stringify(urls));
+  } catch (error) {
+    deps.onTrouble(`feedback URLs of run ${claim.runId}`, error);
+  }
 }

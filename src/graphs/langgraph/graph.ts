@@ -1,6 +1,6 @@
 /** A compiled LangGraph.js graph behind the graph port. */
 import { CheckpointQueue } from '../../checkpoints/queue.ts';
-import type { GraphDependencies } from '../adapter.ts';
+import type { GraphDependencies, GraphSource } from '../adapter.ts';
 import type {
   Execution,
   ExecutionResult,
@@ -19,7 +19,9 @@ import { toPlain } from '../serialise.ts';
 import { withSaver, type CompiledGraph, type LangGraphConfig } from './compiled.ts';
 import { commandOf, execute } from './execute.ts';
 import { LangGraphSaver } from './saver.ts';
-import { schemasOf } from './schemas.ts';
+import { runtimeSchemasOf, untypedSchemasOf } from './schemas.ts';
+import { schemasAt, staticSchemasOf } from './static-schemas.ts';
+import type { StaticSchemas } from './static-schemas.ts';
 import { publicKeys, threadStateOf } from './state.ts';
 import { LangGraphStore, passThroughOurStore } from './store.ts';
 
@@ -29,8 +31,16 @@ export class LangGraphGraph implements Graph {
   readonly #dependencies: GraphDependencies;
   readonly #store: LangGraphStore;
 
-  constructor(graphId: string, graph: CompiledGraph, dependencies: GraphDependencies) {
+  readonly #source: GraphSource | undefined;
+
+  constructor(
+    graphId: string,
+    graph: CompiledGraph,
+    dependencies: GraphDependencies,
+    source?: GraphSource,
+  ) {
     passThroughOurStore();
+    this.#source = source;
     this.graphId = graphId;
     this.#graph = graph;
     this.#dependencies = dependencies;
@@ -83,9 +93,12 @@ export class LangGraphGraph implements Graph {
     return toPlain(drawable.toJSON()) as JsonObject;
   }
 
-  schemas(): Promise<JsonObject> {
-    const { state, input, output, config } = schemasOf(this.#graph);
-    return Promise.resolve({
+  async schemas(): Promise<JsonObject> {
+    const { state, input, output, config } =
+      runtimeSchemasOf(this.#graph) ??
+      schemasAt(await this.#staticSchemas()) ??
+      untypedSchemasOf(this.#graph);
+    return {
       graph_id: this.graphId,
       input_schema: input,
       output_schema: output,
@@ -93,7 +106,14 @@ export class LangGraphGraph implements Graph {
       // LangGraph.js does not tell them apart.
       config_schema: config,
       context_schema: config,
-    });
+    };
+  }
+
+  #staticSchemas(): Promise<StaticSchemas> {
+    const { schemas } = this.#dependencies;
+    return schemas === undefined
+      ? Promise.resolve(new Map())
+      : staticSchemasOf(schemas, this.#source);
   }
 
   async subgraphs(
@@ -103,7 +123,10 @@ export class LangGraphGraph implements Graph {
   ): Promise<JsonObject> {
     const found: JsonObject = {};
     for await (const [ns, graph] of this.#graph.getSubgraphsAsync(namespace, recurse))
-      found[ns] = schemasOf(graph);
+      found[ns] =
+        runtimeSchemasOf(graph) ??
+        schemasAt(await this.#staticSchemas(), ns) ??
+        untypedSchemasOf(graph);
     return found;
   }
 
