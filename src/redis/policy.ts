@@ -6,6 +6,12 @@ export class RedisMisconfiguredError extends AppError {
   readonly code = 'redis_misconfigured';
 }
 
+/** Redis did not answer at start, in a deployment that is not to begin without it. */
+export class RedisUnavailableError extends AppError {
+  readonly code = 'redis_unavailable';
+  override readonly retryable = true;
+}
+
 /** From INFO, which managed services allow where they forbid CONFIG. */
 export async function evictionPolicy(redis: Redis): Promise<string | undefined> {
   return /^maxmemory_policy:(\S+)/m.exec(await redis.info('memory'))?.[1];
