@@ -22,7 +22,7 @@ export interface LeaseHolder {
 
 export interface LeaseKeeper extends Service {
   /** @throws when `slots` runs are held already */
-  hold(runId: string, term: number, holder: LeaseHolder): void;
+  hold(run: { runId: string; term: number; attempt: number }, holder: LeaseHolder): void;
   drop(runId: string): void;
   /** Something was said about `runId`: look at its row now rather than at the next renewal. */
   ask(runId: string): void;
@@ -31,10 +31,13 @@ export interface LeaseKeeper extends Service {
 export type LeaseKeeperOptions = Omit<LeaseThreadOptions, 'pulse' | 'runs'> & {
   /** Most runs that are held at once. */
   readonly slots: number;
+  /** The documented cancel string of a run that is held here says something. */
+  onNote(runId: string, note: string): void;
   onTrouble(what: string, error: unknown): void;
 };
 
 export function createLeaseKeeper({
+  onNote,
   onTrouble,
   slots,
   ...options
@@ -57,6 +60,10 @@ export function createLeaseKeeper({
     }
     if (message.type === 'ready') {
       ready.resolve();
+      return;
+    }
+    if (message.type === 'noted') {
+      onNote(message.runId, message.note);
       return;
     }
     const held = holders.get(message.runId);
@@ -107,8 +114,8 @@ export function createLeaseKeeper({
       await exited;
       clearTimeout(limit);
     },
-    hold(runId, term, holder) {
-      holders.set(runId, { term, slot: table.hold(runId, term), holder });
+    hold(run, holder) {
+      holders.set(run.runId, { term: run.term, slot: table.hold(run), holder });
     },
     drop(runId) {
       const held = holders.get(runId);
