@@ -22,6 +22,7 @@ import { createWebhookSender } from './maintenance/webhook-sender.ts';
 import { migrate } from './postgres/migrate.ts';
 import { createPool } from './postgres/pool.ts';
 import { createMemorySignals, createPostgresSignals } from './postgres/signals.ts';
+import { createQueueBoard } from './queue/board.ts';
 import { createBullmqConsumer, createBullmqQueue } from './queue/bullmq.ts';
 import { createSignalQueue } from './queue/signal.ts';
 import {
@@ -117,6 +118,11 @@ export async function createCore(
             signalQueue.wake(runs);
           },
         });
+
+  const board =
+    redisUrl === undefined
+      ? undefined
+      : createQueueBoard({ redisUrl, prefix: config.KEY_PREFIX, onTrouble });
 
   const ends = createRunEnds({ db: pool, signals, onTrouble });
   const hub = createLogHub({ db: pool, signals, ends, keys, redis, onTrouble });
@@ -217,6 +223,7 @@ export async function createCore(
     scripts,
     signals,
     queue,
+    board,
     ends,
     hub,
     reader,
@@ -236,6 +243,7 @@ export async function createCore(
     async stop(): Promise<void> {
       for (const service of services.toReversed()) await service.stop();
       await queue.stop();
+      await board?.stop();
       redis?.commands.disconnect();
       redis?.subscriber.disconnect();
       redis?.blocking.disconnect();

@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { AppError } from './errors.ts';
+import { parseRedisAddress, REDIS_URL_EXPECTED } from './redis/address.ts';
 
 export class ConfigInvalidError extends AppError {
   readonly code = 'config_invalid';
@@ -41,7 +42,10 @@ const Environment = z.object({
   DATABASE_DIRECT_URL: url('postgres:', 'postgresql:').optional(),
   DATABASE_POOL_SIZE: count(20, 2, 1_000),
   /** Unset: the direct path. */
-  REDIS_URL: url('redis:', 'rediss:').optional(),
+  REDIS_URL: z
+    .string()
+    .refine((text) => parseRedisAddress(text) !== undefined, { message: REDIS_URL_EXPECTED })
+    .optional(),
   STREAMING_BACKEND: z.enum(['redis', 'memory']).optional(),
   KEY_PREFIX: z
     .string()
@@ -82,6 +86,11 @@ const Environment = z.object({
   WEBHOOK_MAX_ATTEMPTS: count(8, 1, 100),
   /** Seconds before the second attempt; each later one waits four times as long, at most an hour. */
   WEBHOOK_RETRY_SECS: seconds(5, 0.01),
+  /** Who may see /ops. Without them: in development, from this machine. */
+  OPS_USER: z.string().min(1).optional(),
+  OPS_PASSWORD: z.string().min(8).optional(),
+  /** false: jobs can be removed and added by hand at /ops. */
+  OPS_READ_ONLY: flag(true),
   BODY_BYTES_MAX: count(32 * 1024 * 1024, 1_024, 1024 * 1024 * 1024),
   LANGGRAPH_CONFIG_PATH: z.string().default('langgraph.json'),
   /** JSON: configuration of the graphs' default assistants, `{"agent": {"configurable": {}, "context": {}}}`. */
@@ -131,6 +140,10 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     throw new ConfigInvalidError(
       `WORKER_HEARTBEAT_TTL: expected at least twice WORKER_HEARTBEAT_INTERVAL (${config.WORKER_HEARTBEAT_INTERVAL} s), found ${config.WORKER_HEARTBEAT_TTL} s`,
     );
+  if ((config.OPS_USER === undefined) !== (config.OPS_PASSWORD === undefined))
+    throw new ConfigInvalidError(
+      `${config.OPS_USER === undefined ? 'OPS_USER' : 'OPS_PASSWORD'}: expected a value, because the other of OPS_USER and OPS_PASSWORD has one`,
+    );
   if (config.STREAMING_BACKEND === 'redis' && config.REDIS_URL === undefined)
     throw new ConfigInvalidError('REDIS_URL: expected a URL, because STREAMING_BACKEND is redis');
   return Object.freeze({
@@ -150,6 +163,7 @@ export function addToEnvironment(variables: Readonly<Record<string, string>>): v
 }
 
 function redact(name: string, value: unknown): unknown {
+  if (name === 'OPS_PASSWORD') return '***';
   return name.endsWith('_URL') && typeof value === 'string'
     ? value.replace(/\/\/[^@/]*@/, '//***@')
     : value;

@@ -6,10 +6,10 @@
  * and one pipeline for all of them.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
 import type { Service } from '../lib/service.ts';
 import type { Db } from '../postgres/pool.ts';
 import type { Signals } from '../postgres/signals.ts';
+import type { Redis } from '../redis/connect.ts';
 import type { Keys } from '../redis/keys.ts';
 import { decodeLiveMessage } from './event.ts';
 import type { LiveBatch } from './event.ts';

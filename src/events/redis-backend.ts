@@ -1,6 +1,6 @@
 /** The log in Redis: one Lua script a batch (redis/scripts/log-append.lua). */
 import { z } from 'zod';
-import type { Redis } from 'ioredis';
+import type { Redis } from '../redis/connect.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Scripts } from '../redis/scripts.ts';
 import { decodePayload, encodeLiveHeader, encodePayload } from './event.ts';

@@ -5,12 +5,12 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import type { Redis } from 'ioredis';
 import { archiveRows } from '../events/archive.ts';
 import type { ArchiveRow } from '../events/archive.ts';
 import { decodeEntries, LOG_TTL_MS } from '../events/redis-backend.ts';
 import type { Service } from '../lib/service.ts';
 import type { Db } from '../postgres/pool.ts';
+import type { Redis } from '../redis/connect.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Scripts } from '../redis/scripts.ts';
 import type { Metrics } from '../telemetry/metrics.ts';

@@ -17,6 +17,17 @@ export async function readRun(db: Db, threadId: string, runId: string): Promise<
   return row;
 }
 
+/** @throws {RunNotFoundError} */
+export async function findThreadOfRun(db: Db, runId: string): Promise<string> {
+  const { rows } = await db.query<{ thread_id: string }>(
+    'SELECT thread_id FROM runs WHERE run_id = $1',
+    [runId],
+  );
+  const row = rows[0];
+  if (row === undefined) throw new RunNotFoundError('Run not found');
+  return row.thread_id;
+}
+
 /** Newest first. */
 export async function listRuns(
   db: Db,

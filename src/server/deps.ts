@@ -5,6 +5,7 @@ import type { RunEnds } from '../events/ends.ts';
 import type { HttpSpec } from '../graphs/langgraph-json.ts';
 import type { GraphRegistry } from '../graphs/port.ts';
 import type { Pool } from '../postgres/pool.ts';
+import type { QueueBoard } from '../queue/board.ts';
 import type { SubmitDeps } from '../runs/submit.ts';
 import type { ItemStore } from '../store/items.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -18,6 +19,11 @@ export interface ServerConfig {
   readonly BODY_BYTES_MAX: number;
   /** Configuration of default assistants, by graph. */
   readonly LANGGRAPH_CONFIG: AssistantDefaults;
+  /** Who may see /ops; see ops/access.ts. */
+  readonly OPS_USER?: string | undefined;
+  readonly OPS_PASSWORD?: string | undefined;
+  readonly OPS_READ_ONLY: boolean;
+  readonly development: boolean;
 }
 
 export interface ServerDeps {
@@ -30,6 +36,8 @@ export interface ServerDeps {
   /** langgraph.json, `http`. */
   readonly http?: HttpSpec | undefined;
   readonly submit: SubmitDeps;
+  /** undefined: the run queue is none that Bull Board can show. */
+  readonly board?: QueueBoard | undefined;
   readonly ends: RunEnds;
   readonly reader: ReaderDeps;
   /** Told where this server listens, for webhooks that are paths on it. */

@@ -14,6 +14,7 @@ import { cors } from './cors.ts';
 import { createCustomApp } from './custom-app.ts';
 import type { ServerDeps } from './deps.ts';
 import { createOpenResponses } from './open-responses.ts';
+import { OPS_PATH, opsRoutes } from './ops/ops.ts';
 import { createPostgresGuard } from './postgres-guard.ts';
 import { notFound, problemHandler, sendText } from './problem.ts';
 import { routes } from './routes.ts';
@@ -132,6 +133,9 @@ function createApp(context: RouteContext, custom: RequestHandler): Express {
     sendText(response, 503, 'This server is stopping, try again');
   };
 
+  // In front of CORS: no other page may read it.
+  if (context.http?.disabled.includes('meta') !== true)
+    app.use(OPS_PATH, refuseWhenStopping, opsRoutes(context));
   app.use(cors(context.http?.cors), refuseWhenStopping, custom);
   app.use(
     express.json({
