@@ -35,9 +35,11 @@ import { createKeys } from './redis/keys.ts';
 import { refuseEviction } from './redis/policy.ts';
 import { createScripts } from './redis/scripts.ts';
 import type { SubmitDeps } from './runs/submit.ts';
+import { deleteGoneWorkers } from './runs/workers.ts';
 import { cronRunOf } from './server/cron-run.ts';
 import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
+import { createTell } from './telemetry/tell.ts';
 import { createAddressGuard } from './webhooks/addresses.ts';
 import { createWorker } from './worker/worker.ts';
 import type { Worker } from './worker/worker.ts';
@@ -58,10 +60,8 @@ export async function createCore(
   // Before anything is connected: it refuses a wrong setting.
   const guard = createAddressGuard(config.WEBHOOK_ALLOW);
   const metrics = createMetrics();
-  const onTrouble = (what: string, error: unknown): void => {
-    metrics.troubles.inc({ what: what.replace(/[0-9a-f-]{36}/, '').trim() });
-    log.warn(`trouble: ${what}`, { error });
-  };
+  const tell = createTell(log, metrics);
+  const onTrouble = tell.trouble;
   const onError =
     (what: string) =>
     (error: Error): void => {
@@ -133,9 +133,7 @@ export async function createCore(
     hub,
     ends,
     onTrouble,
-    onRewind: () => {
-      metrics.rewinds.inc();
-    },
+    onRewind: tell.readerRewound,
   };
   const redisLog =
     redis === undefined || scripts === undefined
@@ -161,7 +159,7 @@ export async function createCore(
   const webhooks = createWebhookSender({
     pool,
     signals,
-    metrics,
+    tell,
     guard,
     secret: config.WEBHOOK_SECRET,
     baseUrl: config.WEBHOOK_BASE_URL,
@@ -177,7 +175,7 @@ export async function createCore(
     createCronScheduler({
       submit,
       buildRun: cronRunOf,
-      metrics,
+      tell,
       pollMs: config.SWEEPER_INTERVAL * 1_000,
       onTrouble,
     }),
@@ -188,14 +186,14 @@ export async function createCore(
       redisLog,
       signals,
       queue,
-      metrics,
+      tell,
       claimer,
       onTrouble,
       intervalMs: config.SWEEPER_INTERVAL * 1_000,
       leaseMs: claimer.leaseMs,
       cancelDeadlineMs: config.CANCEL_DEADLINE_SECS * 1_000,
       temporaryThreadTtlMs: config.TEMPORARY_THREAD_TTL_SECS * 1_000,
-      expirers: [() => store.deleteExpired()],
+      expirers: [() => store.deleteExpired(), () => deleteGoneWorkers(pool)],
     }),
   ];
   if (redis !== undefined && scripts !== undefined)
@@ -232,6 +230,7 @@ export async function createCore(
     http: project?.http,
     submit,
     metrics,
+    tell,
     claimer,
     redisLog,
     directLog,
@@ -260,6 +259,7 @@ export function createWorkerOf(core: Core): Worker {
     redisUrl: redis?.url,
     heartbeatKeyPrefix: `${config.KEY_PREFIX}:heartbeat:`,
     workerId: config.WORKER_ID,
+    slots: config.N_JOBS_PER_WORKER,
     intervalMs: config.WORKER_HEARTBEAT_INTERVAL * 1_000,
     leaseMs: core.claimer.leaseMs,
     stallLimitMs: config.WORKER_STALL_LIMIT * 1_000,

@@ -86,6 +86,15 @@ const Environment = z.object({
   WEBHOOK_MAX_ATTEMPTS: count(8, 1, 100),
   /** Seconds before the second attempt; each later one waits four times as long, at most an hour. */
   WEBHOOK_RETRY_SECS: seconds(5, 0.01),
+  /** What the number of wanted workers is kept within (GET /metrics/workers). */
+  WORKERS_MIN: count(1, 0),
+  WORKERS_MAX: count(100),
+  /** GET /ready is red when a run has waited for a worker for longer than this, in seconds. */
+  READY_QUEUE_AGE_MAX_SECS: seconds(300),
+  /** GET /ready is red with fewer workers alive; 0: workers do not matter. */
+  READY_WORKERS_MIN: count(1, 0),
+  /** A worker's port for /metrics, /ok and /ready; unset: none. It listens on HOST. */
+  WORKER_METRICS_PORT: z.coerce.number().int().min(0).max(65_535).optional(),
   /** Who may see /ops. Without them: in development, from this machine. */
   OPS_USER: z.string().min(1).optional(),
   OPS_PASSWORD: z.string().min(8).optional(),
@@ -143,6 +152,10 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
   if ((config.OPS_USER === undefined) !== (config.OPS_PASSWORD === undefined))
     throw new ConfigInvalidError(
       `${config.OPS_USER === undefined ? 'OPS_USER' : 'OPS_PASSWORD'}: expected a value, because the other of OPS_USER and OPS_PASSWORD has one`,
+    );
+  if (config.WORKERS_MIN > config.WORKERS_MAX)
+    throw new ConfigInvalidError(
+      `WORKERS_MIN: expected at most WORKERS_MAX (${config.WORKERS_MAX}), found ${config.WORKERS_MIN}`,
     );
   if (config.STREAMING_BACKEND === 'redis' && config.REDIS_URL === undefined)
     throw new ConfigInvalidError('REDIS_URL: expected a URL, because STREAMING_BACKEND is redis');

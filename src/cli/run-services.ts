@@ -13,6 +13,7 @@ import type { Service } from '../lib/service.ts';
 import { startEmbeddedPostgres } from '../postgres/embedded.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { Log } from '../telemetry/log.ts';
+import { collectProcessMetrics } from '../telemetry/metrics.ts';
 
 /** A stop that takes longer than the grace for runs and this is given up. */
 const STOP_LIMIT_MS = 30_000;
@@ -36,6 +37,7 @@ export async function runServices(
     log,
     graphOptions(config),
   );
+  collectProcessMetrics(core.metrics);
   const started: Service[] = [core];
   try {
     await core.start();

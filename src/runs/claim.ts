@@ -31,6 +31,8 @@ export interface Claim {
   /** For the reopen: the newest term with a start, and what Postgres has. */
   readonly logTerm: number;
   readonly archivedSeq: number;
+  /** Seconds since the run's time had come; of the first attempt that is what it waited for a worker. */
+  readonly dueSeconds: number;
 }
 
 export interface Claimer {
@@ -53,6 +55,7 @@ interface ClaimRow {
   log_clean: boolean;
   log_term: number;
   archived_seq: number;
+  due_seconds: number;
 }
 
 /** `$1` is the worker, `$2` the lease in ms. A pending run is taken in the order of its thread. */
@@ -87,7 +90,7 @@ const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): s
     FROM claimed c, thread WHERE thread.log_clean
   )
   SELECT c.run_id, c.thread_id, c.assistant_id, a.graph_id, c.kwargs, c.metadata, c.term, c.attempt,
-    c.failures, c.cancel_action, c.first_seq, thread.log_clean, thread.log_term, thread.archived_seq
+    c.failures, c.cancel_action, c.first_seq, extract(epoch FROM now() - c.eligible_at)::float8 AS due_seconds, thread.log_clean, thread.log_term, thread.archived_seq
   FROM claimed c JOIN thread USING (thread_id) LEFT JOIN assistants a ON a.assistant_id = c.assistant_id`;
 
 const CLAIM_ONE = claimSql(
@@ -175,6 +178,7 @@ function fromRow(row: ClaimRow): Claim {
     runFirst: row.first_seq,
     logTerm: row.log_term,
     archivedSeq: row.archived_seq,
+    dueSeconds: row.due_seconds,
   };
 }
 

@@ -109,13 +109,3 @@ export async function deleteRun(pool: Pool, threadId: string, runId: string): Pr
     );
   });
 }
-
-/** How many runs wait for a worker, those for later included, and how many have one. */
-export async function countActiveRuns(db: Db): Promise<{ pending: number; running: number }> {
-  // One count per partial index.
-  const { rows } = await db.query<{ pending: number; running: number }>(
-    `SELECT (SELECT count(*) FROM runs WHERE status = 'pending') AS pending,
-       (SELECT count(*) FROM runs WHERE status = 'running') AS running`,
-  );
-  return rows[0] ?? { pending: 0, running: 0 };
-}

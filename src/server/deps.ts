@@ -24,12 +24,20 @@ export interface ServerConfig {
   readonly OPS_PASSWORD?: string | undefined;
   readonly OPS_READ_ONLY: boolean;
   readonly development: boolean;
+  /** What the wanted workers are kept within. */
+  readonly WORKERS_MIN: number;
+  readonly WORKERS_MAX: number;
+  /** Slots of a worker, when none is there to tell. */
+  readonly N_JOBS_PER_WORKER: number;
+  /** Not ready when a run waits for longer; see routes/ready.ts. */
+  readonly READY_QUEUE_AGE_MAX_SECS: number;
+  readonly READY_WORKERS_MIN: number;
 }
 
 export interface ServerDeps {
   readonly config: ServerConfig;
   readonly log: Log;
-  readonly metrics: Pick<Metrics, 'registry' | 'runsActive' | 'sseClients'>;
+  readonly metrics: Metrics;
   readonly pool: Pool;
   readonly graphs: GraphRegistry;
   readonly store: ItemStore;

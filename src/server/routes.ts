@@ -8,6 +8,7 @@ import { docsRoutes } from './routes/docs.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { cronRoutes } from './routes/crons.ts';
 import { protocolRoutes } from './routes/protocol.ts';
+import { readyRoutes } from './routes/ready.ts';
 import { runRoutes } from './routes/runs.ts';
 import { stateRoutes } from './routes/states.ts';
 import { storeRoutes } from './routes/store.ts';
@@ -27,6 +28,7 @@ const NOUNS: readonly [HttpPart, (context: RouteContext) => Router][] = [
   ['store', storeRoutes],
   ['meta', metricsRoutes],
   ['meta', systemRoutes],
+  ['meta', readyRoutes],
   ['meta', docsRoutes],
   ['runs', webhookRoutes],
   ['runs', cronRoutes],

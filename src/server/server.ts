@@ -12,6 +12,7 @@ import { createTermAttempts } from './attempts.ts';
 import type { RouteContext } from './context.ts';
 import { cors } from './cors.ts';
 import { createCustomApp } from './custom-app.ts';
+import { createDeployment } from './deployment.ts';
 import type { ServerDeps } from './deps.ts';
 import { createOpenResponses } from './open-responses.ts';
 import { OPS_PATH, opsRoutes } from './ops/ops.ts';
@@ -39,10 +40,12 @@ export interface Server extends Service {
 export function createServer(deps: ServerDeps): Server {
   const open = createOpenResponses();
   const custom = createCustomApp(deps.http?.app);
+  const guard = createPostgresGuard(deps.pool);
   const context: RouteContext = {
     ...deps,
     open,
-    guard: createPostgresGuard(deps.pool),
+    guard,
+    deployment: createDeployment(deps, guard),
     attempts: createTermAttempts(deps.pool),
     suffixes: createIdSuffixes(deps.pool),
   };

@@ -30,6 +30,7 @@ import type { CancelAction, TerminalStatus } from '../runs/run.ts';
 import { publishEnd } from '../runs/publish-end.ts';
 import { openTerm } from '../runs/term.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { Tell } from '../telemetry/tell.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 
 /** How long a graph may take to stop after its signal was aborted, before it is left behind. */
@@ -49,7 +50,8 @@ export interface ExecuteDeps {
   readonly signals: Signals;
   readonly graphs: GraphRegistry;
   readonly leases: LeaseKeeper;
-  readonly metrics: Metrics;
+  readonly metrics: Pick<Metrics, 'runsRunning' | 'stageSeconds'>;
+  readonly tell: Tell;
   readonly timeoutMs: number;
   onTrouble(what: string, error: unknown): void;
 }
@@ -117,9 +119,11 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
   }
 
   async function attempt(): Promise<void> {
+    const opened = deps.metrics.stageSeconds.startTimer({ stage: 'open' });
     const owner = await openTerm(deps, claim);
+    opened();
     if (owner === undefined) {
-      deps.metrics.fenced.inc();
+      deps.tell.runFenced(claim.runId);
       return;
     }
     const writer = createLogWriter(
@@ -138,11 +142,15 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
       owner,
     );
     if (claim.cancelAction !== null) stop({ kind: 'cancel', action: claim.cancelAction });
+    const executed = deps.metrics.stageSeconds.startTimer({ stage: 'execute' });
     const outcome =
       claim.failures >= FAILURES_MAX && reason === undefined
         ? deadLetter(writer, claim.failures)
         : await Promise.race([outcomeOf(executeGraph(owner, writer)), leftBehind()]);
+    executed();
+    const concluded = deps.metrics.stageSeconds.startTimer({ stage: 'end' });
     await conclude(owner, writer, outcome);
+    concluded();
   }
 
   /** After a stop the graph gets a moment to end by itself. */
@@ -204,7 +212,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     switch (why?.kind) {
       case 'lost':
         writer.finish();
-        deps.metrics.fenced.inc();
+        deps.tell.runFenced(claim.runId);
         return;
       case 'shutdown':
         await handOver(owner, writer, 0);
@@ -221,7 +229,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     if (!(outcome instanceof Error)) await end(owner, writer, outcome);
     else if (outcome instanceof LogFencedError || isCode(outcome, 'term_fenced')) {
       writer.finish();
-      deps.metrics.fenced.inc();
+      deps.tell.runFenced(claim.runId);
     } else if (isTransient(outcome) && claim.failures + 1 < FAILURES_MAX)
       await handOver(owner, writer, 1);
     else await end(owner, writer, failed(writer, outcome));
@@ -233,7 +241,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
       handOverRun(deps.pool, { ...ending, term: owner.term }, failures),
     );
     deps.signals.publish('log', owner.threadId);
-    deps.metrics.runsRequeued.inc({ reason: failures === 0 ? 'shutdown' : 'transient' });
+    deps.tell.runRequeued(failures === 0 ? 'shutdown' : 'transient', owner.runId);
     if (next === undefined) return;
     deps.queue.wake([next]);
     // The queue's own notice may go to this process, which is about to stop: others look at once.
@@ -286,10 +294,10 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
       finished = await persist(() => rollBackRun(deps.pool, ending));
     }
     if (finished?.outcome !== 'ended') {
-      deps.metrics.fenced.inc();
+      deps.tell.runFenced(claim.runId);
       return;
     }
-    deps.metrics.runsEnded.inc({ status: ended });
+    deps.tell.runEnded(owner, ended);
     const end = {
       threadId: owner.threadId,
       runId: owner.runId,

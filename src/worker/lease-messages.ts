@@ -7,6 +7,8 @@ export interface LeaseThreadOptions {
   redisUrl: string | undefined;
   heartbeatKeyPrefix: string;
   workerId: string;
+  /** Runs at once, for who counts workers. */
+  slots: number;
   intervalMs: number;
   leaseMs: number;
   stallLimitMs: number;

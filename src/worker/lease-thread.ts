@@ -7,6 +7,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { connectCommands } from '../redis/connect.ts';
 import { createPool } from '../postgres/pool.ts';
 import { renewLeases } from '../runs/lease.ts';
+import { beatWorker, removeWorker } from '../runs/workers.ts';
 import type { FromLeaseThread, LeaseThreadOptions, ToLeaseThread } from './lease-messages.ts';
 
 /** A run that is held for at least this long gets its heartbeat key. */
@@ -33,8 +34,16 @@ const redis =
     ? undefined
     : connectCommands({ url: options.redisUrl, name: 'millrace-lease' }, () => undefined);
 
+const stalledFor = (): number => Date.now() - Number(Atomics.load(pulse, 0));
+
+/** Says that this worker is there, whether it has a run or not. */
+async function beat(): Promise<void> {
+  if (stalledFor() > options.stallLimitMs) return;
+  await beatWorker(pool, options).catch(trouble('worker beat'));
+}
+
 async function renew(): Promise<void> {
-  const stalledMs = Date.now() - Number(Atomics.load(pulse, 0));
+  const stalledMs = stalledFor();
   if (held.size === 0) return;
   if (stalledMs > options.stallLimitMs) {
     trouble('leases')(new Error(`event loop stands still for ${stalledMs} ms: not renewed`));
@@ -103,7 +112,16 @@ function renewSoon(): void {
     renewing = false;
   })();
 }
-const timer = setInterval(renewSoon, options.intervalMs);
+/** Postgres away: the next beat waits for this one. */
+let beating: Promise<void> | undefined;
+function beatSoon(): void {
+  beating ??= beat().finally(() => (beating = undefined));
+}
+const timer = setInterval(() => {
+  renewSoon();
+  beatSoon();
+}, options.intervalMs);
+beatSoon();
 
 parentPort?.on('message', (message: ToLeaseThread) => {
   switch (message.type) {
@@ -122,7 +140,11 @@ parentPort?.on('message', (message: ToLeaseThread) => {
       clearInterval(timer);
       clearTimeout(freshTimer);
       redis?.disconnect();
-      void pool.end().finally(() => parentPort?.close());
+      void (beating ?? Promise.resolve())
+        .then(() => removeWorker(pool, options.workerId))
+        .catch(() => undefined)
+        .then(() => pool.end())
+        .finally(() => parentPort?.close());
   }
 });
 

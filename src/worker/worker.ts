@@ -42,7 +42,12 @@ export function createWorker(deps: WorkerDeps): Worker {
 
   const free = (): boolean => !stopping && active.size + claiming < deps.slots;
 
-  function begin(claim: Claim): ActiveRun {
+  /** @param begun when the claim was asked for, of performance.now */
+  function begin(claim: Claim, begun: number): ActiveRun {
+    deps.tell.runClaimed(claim, {
+      wait: claim.attempt === 1 ? Math.max(claim.dueSeconds, 0) : undefined,
+      claim: (performance.now() - begun) / 1_000,
+    });
     const run = execute(deps, claim);
     active.set(run.runId, run);
     void run.done.then(() => {
@@ -58,6 +63,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     while (!stopping && !free()) await new Promise<void>((resolve) => waiting.push(resolve));
     if (stopping) return false;
     claiming++;
+    const begun = performance.now();
     let claim: Claim | undefined;
     try {
       claim = await claimRun(deps.pool, deps.claimer, runId);
@@ -70,7 +76,7 @@ export function createWorker(deps: WorkerDeps): Worker {
       waiting.shift()?.();
       return true;
     }
-    await begin(claim).done;
+    await begin(claim, begun).done;
     return true;
   };
 
@@ -92,11 +98,12 @@ export function createWorker(deps: WorkerDeps): Worker {
         askedNow = false;
         while (free()) {
           claiming++;
+          const begun = performance.now();
           const claim = await claimNextRun(deps.pool, deps.claimer, ageMs).finally(
             () => claiming--,
           );
           if (claim === undefined) break;
-          begin(claim);
+          begin(claim, begun);
         }
       } while (lookAgain as boolean);
     } catch (error) {

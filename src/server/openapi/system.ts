@@ -38,6 +38,24 @@ export const system: Noun = {
       query: MetricsQuery,
       answer: { status: 200, type: 'text/plain', text: 'Prometheus text format 0.0.4' },
     },
+    {
+      method: 'get',
+      path: '/metrics/workers',
+      summary: 'How many workers the backlog asks for',
+      description:
+        'For autoscalers: threads with a run that is running or due, divided by the slots of a worker.',
+      answer: json(z.looseObject({ workers_wanted: z.int(), workers_alive: z.int() })),
+    },
+    {
+      method: 'get',
+      path: '/ready',
+      summary: 'Whether runs get done',
+      description:
+        '503 when Postgres is away, no worker lives, or a run has waited for one for too long.',
+      answer: json(
+        z.looseObject({ status: z.enum(['ready', 'not ready']), wrong: z.array(z.string()) }),
+      ),
+    },
     ...(
       [
         ['post', '/ui/:agent'],

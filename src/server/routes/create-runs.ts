@@ -24,19 +24,21 @@ type Answer = (
 ) => void | Promise<void>;
 
 export function createRunRoutes(context: RouteContext): Router {
-  const { pool, submit, guard } = context;
+  const { pool, submit, guard, metrics } = context;
 
   const accept = (
     body: RunCreate,
     threadId: string | undefined,
     request: Request,
     response: Response,
-  ): Promise<SubmittedOnce> =>
-    guard.watch(
-      newRunOf(pool, body, threadId, request.headers).then((newRun) =>
-        submitAsked(submit, request, response, threadId, [newRun]),
-      ),
+  ): Promise<SubmittedOnce> => {
+    const submitted = metrics.stageSeconds.startTimer({ stage: 'submit' });
+    return guard.watch(
+      newRunOf(pool, body, threadId, request.headers)
+        .then((newRun) => submitAsked(submit, request, response, threadId, [newRun]))
+        .finally(submitted),
     );
+  };
 
   const creates =
     (answer: Answer): RequestHandler =>
