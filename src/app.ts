@@ -19,7 +19,7 @@ import { createArchiver } from './maintenance/archiver.ts';
 import { createCronScheduler } from './maintenance/cron-scheduler.ts';
 import { createSweeper } from './maintenance/sweeper.ts';
 import { createWebhookSender } from './maintenance/webhook-sender.ts';
-import { migrate } from './postgres/migrate.ts';
+import { migrateDirectly } from './postgres/migrate.ts';
 import { createPool } from './postgres/pool.ts';
 import { createMemorySignals, createPostgresSignals } from './postgres/signals.ts';
 import { createQueueBoard } from './queue/board.ts';
@@ -31,6 +31,7 @@ import {
   connectSubscriber,
   isReachable,
 } from './redis/connect.ts';
+import { isCluster } from './redis/address.ts';
 import { createKeys } from './redis/keys.ts';
 import { refuseEviction } from './redis/policy.ts';
 import { createScripts } from './redis/scripts.ts';
@@ -45,6 +46,8 @@ import { createWorker } from './worker/worker.ts';
 import type { Worker } from './worker/worker.ts';
 import { createLeaseKeeper } from './worker/lease-keeper.ts';
 
+/** Enough to be spread over many nodes; each costs every process a connection. */
+const CLUSTER_LOG_SHARDS = 8;
 /** At start, how long Redis may take before the process goes on without it. */
 const REDIS_START_MS = 3_000;
 
@@ -69,14 +72,23 @@ export async function createCore(
     };
 
   const pool = createPool(
-    { url: config.DATABASE_URL, connectionsMax: config.DATABASE_POOL_SIZE, name: 'millrace' },
+    {
+      url: config.DATABASE_URL,
+      connectionsMax: config.DATABASE_POOL_SIZE,
+      name: 'millrace',
+      prepare: config.DATABASE_PREPARE,
+    },
     onError('postgres connection'),
   );
-  const applied = await migrate(pool);
+  const applied = await migrateDirectly(config, pool, onError('postgres connection'));
   if (applied.length > 0) log.info('schema migrated', { applied });
 
-  const keys = createKeys(config.KEY_PREFIX);
   const redisUrl = config.redis ? config.REDIS_URL : undefined;
+  const sharded = redisUrl !== undefined && isCluster(redisUrl);
+  const keys = createKeys(
+    config.KEY_PREFIX,
+    config.REDIS_LOG_SHARDS ?? (sharded ? CLUSTER_LOG_SHARDS : 1),
+  );
   const redis =
     redisUrl === undefined
       ? undefined
@@ -87,16 +99,20 @@ export async function createCore(
             { url: redisUrl, name: 'millrace-subscriber' },
             onError('redis subscriber'),
           ),
-          blocking: connectBlocking(
-            { url: redisUrl, name: 'millrace-archiver' },
-            onError('redis archiver'),
-          ),
+          sharded,
+          blocking: keys.dirtyStreams().map((stream) => ({
+            stream,
+            connection: connectBlocking(
+              { url: redisUrl, name: 'millrace-archiver' },
+              onError('redis archiver'),
+            ),
+          })),
         };
   if (redis !== undefined) {
     if (await isReachable(redis.commands, REDIS_START_MS)) await refuseEviction(redis.commands);
     else log.warn('Redis does not answer: on the direct path until it does', { url: redisUrl });
   }
-  const scripts = redis && createScripts(redis.commands);
+  const scripts = redis && createScripts(redis.commands, sharded);
 
   const signals =
     config.STREAMING_BACKEND === 'memory'
@@ -197,18 +213,20 @@ export async function createCore(
     }),
   ];
   if (redis !== undefined && scripts !== undefined)
-    chores.push(
-      createArchiver({
-        db: pool,
-        keys,
-        scripts,
-        commands: redis.commands,
-        blocking: redis.blocking,
-        metrics,
-        name: `${config.WORKER_ID}-${randomBytes(3).toString('hex')}`,
-        onTrouble,
-      }),
-    );
+    for (const { stream, connection } of redis.blocking)
+      chores.push(
+        createArchiver({
+          db: pool,
+          keys,
+          stream,
+          scripts,
+          commands: redis.commands,
+          blocking: connection,
+          metrics,
+          name: `${config.WORKER_ID}-${randomBytes(3).toString('hex')}`,
+          onTrouble,
+        }),
+      );
 
   const services: Service[] = [signals, ends, hub, ...chores];
 
@@ -245,7 +263,7 @@ export async function createCore(
       await board?.stop();
       redis?.commands.disconnect();
       redis?.subscriber.disconnect();
-      redis?.blocking.disconnect();
+      for (const { connection } of redis?.blocking ?? []) connection.disconnect();
       await pool.end();
     },
   };
@@ -256,6 +274,7 @@ export function createWorkerOf(core: Core): Worker {
   const { config, redis } = core;
   const leases = createLeaseKeeper({
     databaseUrl: config.DATABASE_URL,
+    prepare: config.DATABASE_PREPARE,
     redisUrl: redis?.url,
     heartbeatKeyPrefix: `${config.KEY_PREFIX}:heartbeat:`,
     workerId: config.WORKER_ID,

@@ -40,12 +40,16 @@ const Environment = z.object({
   DATABASE_URL: url('postgres:', 'postgresql:').optional(),
   /** A connection that bypasses a pooler, for LISTEN. */
   DATABASE_DIRECT_URL: url('postgres:', 'postgresql:').optional(),
+  /** Prepared statements. Unset: true without DATABASE_DIRECT_URL; with it DATABASE_URL is a pooler that may not know them. */
+  DATABASE_PREPARE: z.stringbool().optional(),
   DATABASE_POOL_SIZE: count(20, 2, 1_000),
   /** Unset: the direct path. */
   REDIS_URL: z
     .string()
     .refine((text) => parseRedisAddress(text) !== undefined, { message: REDIS_URL_EXPECTED })
     .optional(),
+  /** Hash tags that logs are spread over: each is in one slot of a cluster. Unset: 8 in a cluster, else 1. */
+  REDIS_LOG_SHARDS: z.coerce.number().int().min(1).max(256).optional(),
   STREAMING_BACKEND: z.enum(['redis', 'memory']).optional(),
   KEY_PREFIX: z
     .string()
@@ -124,11 +128,12 @@ const Environment = z.object({
 });
 
 export type Config = Readonly<
-  Omit<z.infer<typeof Environment>, 'WORKER_ID'> & {
+  Omit<z.infer<typeof Environment>, 'WORKER_ID' | 'DATABASE_PREPARE'> & {
     WORKER_ID: string;
     /** Whether this process runs for development or tests. */
     development: boolean;
     redis: boolean;
+    DATABASE_PREPARE: boolean;
   }
 >;
 
@@ -162,6 +167,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
   return Object.freeze({
     ...config,
     WORKER_ID: config.WORKER_ID ?? `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,
+    DATABASE_PREPARE: config.DATABASE_PREPARE ?? config.DATABASE_DIRECT_URL === undefined,
     development: config.NODE_ENV !== 'production',
     redis: config.REDIS_URL !== undefined && config.STREAMING_BACKEND !== 'memory',
   });

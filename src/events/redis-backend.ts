@@ -127,6 +127,14 @@ export async function closeLog(
   await deps.scripts.run(
     'log-close',
     [log.meta, log.stream],
-    [owner.term, end.lastSeq, LOG_TTL_MS, log.live, live, deps.keys.ends, JSON.stringify(end)],
+    [
+      owner.term,
+      end.lastSeq,
+      LOG_TTL_MS,
+      log.live,
+      live,
+      deps.keys.ends(owner.threadId),
+      JSON.stringify(end),
+    ],
   );
 }

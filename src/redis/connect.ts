@@ -202,3 +202,7 @@ export async function isReachable(redis: Redis, timeoutMs: number): Promise<bool
     redis.once('ready', onReady);
   });
 }
+
+/** Every server that has keys of its own. */
+export const mastersOf = (redis: Redis): readonly Single[] =>
+  redis instanceof Cluster ? redis.nodes('master') : [redis];

@@ -30,7 +30,8 @@ export function createEndpoint(deps: EndpointDeps): Endpoint {
     const send = (status: number, type: string, text: string): void => {
       response.writeHead(status, { 'content-type': type }).end(text);
     };
-    switch (request.url?.split('?', 1)[0]) {
+    const path = request.url?.split('?', 1)[0] ?? '';
+    switch (path) {
       case '/metrics':
         send(200, deps.metrics.registry.contentType, await deps.metrics.registry.metrics());
         return;

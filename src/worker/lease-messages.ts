@@ -3,6 +3,8 @@ import type { CancelAction } from '../runs/run.ts';
 
 export interface LeaseThreadOptions {
   databaseUrl: string;
+  /** See PoolOptions. */
+  prepare: boolean;
   /** undefined: no heartbeat keys. */
   redisUrl: string | undefined;
   heartbeatKeyPrefix: string;

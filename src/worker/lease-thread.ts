@@ -26,7 +26,12 @@ const trouble =
   };
 
 const pool = createPool(
-  { url: options.databaseUrl, connectionsMax: 1, name: 'millrace-lease' },
+  {
+    url: options.databaseUrl,
+    connectionsMax: 1,
+    name: 'millrace-lease',
+    prepare: options.prepare,
+  },
   trouble('lease connection'),
 );
 const redis =
@@ -78,10 +83,11 @@ async function renew(): Promise<void> {
 /** The documented heartbeat keys: a mirror for existing tools, nothing here reads them. */
 function mirror(runIds: readonly string[]): void {
   if (redis?.status !== 'ready') return;
-  const pipeline = redis.pipeline();
+  // Not a pipeline: in a cluster each key is somewhere else.
   for (const runId of runIds)
-    pipeline.set(`${options.heartbeatKeyPrefix}${runId}`, options.workerId, 'PX', options.leaseMs);
-  void pipeline.exec().catch(() => undefined);
+    redis
+      .set(`${options.heartbeatKeyPrefix}${runId}`, options.workerId, 'PX', options.leaseMs)
+      .catch(() => undefined);
 }
 
 const fresh = new Set<string>();
