@@ -30,7 +30,8 @@ class UnpreparedClient extends pg.Client {
       typeof first === 'object' && first !== null && 'name' in first && 'text' in first
         ? { ...first, name: undefined }
         : first;
-    return super.query.apply(this, [given, ...rest] as never) as never;
+    const query = super.query.bind(this) as (...all: unknown[]) => unknown;
+    return query(given, ...rest) as never;
   }
 }
 

@@ -10,7 +10,7 @@ const STAGE_BUCKETS = [
 export function createMetrics() {
   const registry = new Registry();
   const registers = [registry];
-  return {
+  const metrics = {
     registry,
     fenced: new Counter({
       name: 'millrace_fenced_total',
@@ -139,6 +139,13 @@ export function createMetrics() {
       registers,
     }),
   };
+  // From the start: a series that begins with its first event is, for Prometheus, no increase.
+  for (const reason of ['lost', 'shutdown', 'transient']) metrics.runsRequeued.inc({ reason }, 0);
+  for (const status of ['success', 'error', 'timeout', 'interrupted'])
+    metrics.runsEnded.inc({ status }, 0);
+  for (const outcome of ['delivered', 'failed', 'dead']) metrics.webhooks.inc({ outcome }, 0);
+  for (const outcome of ['ok', 'failed']) metrics.sweeps.inc({ outcome }, 0);
+  return metrics;
 }
 export type Metrics = ReturnType<typeof createMetrics>;
 

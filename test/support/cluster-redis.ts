@@ -75,7 +75,7 @@ async function startClusterNode(): Promise<{ redis: TestRedis; bus: number }> {
 /** True when the node sees all slots served by three masters. */
 async function clusterState(port: number): Promise<boolean> {
   const info = await wholeReply(port, ['CLUSTER', 'INFO']);
-  return /cluster_state:ok/.test(info) && new RegExp(`cluster_size:${MASTERS}`).test(info);
+  return info.includes('cluster_state:ok') && info.includes('cluster_size:3');
 }
 
 async function wholeReply(port: number, words: string[]): Promise<string> {
@@ -107,7 +107,7 @@ export async function startSentinels(): Promise<TestSentinels> {
   });
   await waitUntil(
     async () =>
-      /master_link_status:up/.test(await wholeReply(replica.port, ['INFO', 'replication'])),
+      (await wholeReply(replica.port, ['INFO', 'replication'])).includes('master_link_status:up'),
     { timeoutMs: 15_000, what: 'the replica to follow' },
   );
   const sentinels: { process: TestProcess; folder: string; port: number }[] = [];
