@@ -145,6 +145,18 @@ export function createMetrics() {
     metrics.runsEnded.inc({ status }, 0);
   for (const outcome of ['delivered', 'failed', 'dead']) metrics.webhooks.inc({ outcome }, 0);
   for (const outcome of ['ok', 'failed']) metrics.sweeps.inc({ outcome }, 0);
+  // Of the deployment: told by who looks it up (server/routes/metrics.ts). A zero would say that nothing waits.
+  for (const gauge of [
+    metrics.queueOldestSeconds,
+    metrics.queueWakeUps,
+    metrics.workersAlive,
+    metrics.workerSlots,
+    metrics.workersWanted,
+    metrics.notifyUsage,
+    metrics.archiveLagSeconds,
+    metrics.eventsUnarchived,
+  ])
+    gauge.remove();
   return metrics;
 }
 export type Metrics = ReturnType<typeof createMetrics>;
