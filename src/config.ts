@@ -122,6 +122,9 @@ const Environment = z.object({
       ),
     ),
   DATA_DIR: z.string().default('.millrace'),
+  /** Where spans go, OTLP over HTTP: `http://collector:4318`. Unset: nowhere. */
+  OTEL_EXPORTER_OTLP_ENDPOINT: url('http:', 'https:').optional(),
+  OTEL_SERVICE_NAME: z.string().min(1).default('millrace'),
   LOG_LEVEL: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
   LOG_FORMAT: z.enum(['json', 'text']).optional(),
   NODE_ENV: z.string().optional(),

@@ -41,6 +41,7 @@ export const ERROR_CODES = [
   'thread_busy',
   'thread_exists',
   'thread_not_found',
+  'tracing_unavailable',
   'update_invalid',
 ] as const;
 export type ErrorCode = (typeof ERROR_CODES)[number];

@@ -13,6 +13,7 @@ import type { Service } from '../lib/service.ts';
 import { startEmbeddedPostgres } from '../postgres/embedded.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { Log } from '../telemetry/log.ts';
+import { startTracing } from '../telemetry/tracing.ts';
 import { collectProcessMetrics } from '../telemetry/metrics.ts';
 
 /** A stop that takes longer than the grace for runs and this is given up. */
@@ -31,6 +32,14 @@ export async function runServices(
     name,
   });
   const signalled = nextSignal();
+  const endTracing =
+    config.OTEL_EXPORTER_OTLP_ENDPOINT === undefined
+      ? undefined
+      : await startTracing({
+          endpoint: config.OTEL_EXPORTER_OTLP_ENDPOINT,
+          service: config.OTEL_SERVICE_NAME,
+          instance: `${name} ${config.WORKER_ID}`,
+        });
   const database = await ensureDatabase(config, log);
   const core = await createCore(
     { ...config, DATABASE_URL: database.url },
@@ -58,6 +67,10 @@ export async function runServices(
     );
     for (const service of started.reverse()) await service.stop();
     await database.stop();
+    // What cannot be delivered now is not worth waiting for, nor an error.
+    await endTracing?.().catch((error: unknown) => {
+      log.warn('the last spans were not sent', { error });
+    });
     clearTimeout(limit);
   }
   log.info(`millrace ${name} stopped`);

@@ -76,6 +76,8 @@ export interface Execution {
   /** This term's write access to checkpoints; refuses once a newer term owns the thread. */
   readonly writer: CheckpointWriter;
   readonly sink: EventSink;
+  /** A superstep is over: its checkpoint was put. @param ns of a subgraph; '' for the graph itself */
+  onStep?(step: number, ns: string): void;
 }
 
 export type { CheckpointWriter };

@@ -48,6 +48,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   thread_busy: 409,
   thread_exists: 409,
   thread_not_found: 404,
+  tracing_unavailable: undefined,
   update_invalid: 400,
 };
 

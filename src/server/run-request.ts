@@ -8,6 +8,7 @@ import { newId } from '../ids.ts';
 import type { Db } from '../postgres/pool.ts';
 import type { NewRun } from '../runs/create.ts';
 import type { RunKwargs } from '../runs/run.ts';
+import { activeTraceparent } from '../telemetry/tracing.ts';
 import type { RunCreate } from './schemas/run.ts';
 
 /** Credentials for the server, not for the graph. */
@@ -170,7 +171,9 @@ function kwargsOf(
   const modes = body.stream_mode ?? [];
   const streamMode = Array.isArray(modes) ? modes : [modes];
   const { command } = body;
+  const trace = activeTraceparent();
   return {
+    ...(trace === undefined ? {} : { trace }),
     input: body.input ?? null,
     command: command == null ? null : withoutUndefined(command),
     stream_mode: streamMode.length === 0 ? ['values'] : streamMode,

@@ -19,6 +19,7 @@ import { OPS_PATH, opsRoutes } from './ops/ops.ts';
 import { createPostgresGuard } from './postgres-guard.ts';
 import { notFound, problemHandler, sendText } from './problem.ts';
 import { routes } from './routes.ts';
+import { traceRequests } from './trace-requests.ts';
 import { createIdSuffixes } from './v2/event-ids.ts';
 import { acceptSockets } from './v2/sockets.ts';
 
@@ -139,7 +140,7 @@ function createApp(context: RouteContext, custom: RequestHandler): Express {
   // In front of CORS: no other page may read it.
   if (context.http?.disabled.includes('meta') !== true)
     app.use(OPS_PATH, refuseWhenStopping, opsRoutes(context));
-  app.use(cors(context.http?.cors), refuseWhenStopping, custom);
+  app.use(traceRequests, cors(context.http?.cors), refuseWhenStopping, custom);
   app.use(
     express.json({
       limit: BODY_BYTES_MAX,

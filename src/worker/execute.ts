@@ -31,6 +31,7 @@ import { publishEnd } from '../runs/publish-end.ts';
 import { openTerm } from '../runs/term.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Tell } from '../telemetry/tell.ts';
+import { contextOf, currentContext, failSpan, recordSpan, traced } from '../telemetry/tracing.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 
 /** How long a graph may take to stop after its signal was aborted, before it is left behind. */
@@ -93,7 +94,27 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     abort.abort(new RunStoppedError(`run ${claim.runId} was stopped: ${why.kind}`));
   }
 
-  async function run(): Promise<void> {
+  function run(): Promise<void> {
+    return traced(
+      'run',
+      {
+        parent: contextOf(claim.kwargs.trace),
+        attributes: {
+          'run.id': claim.runId,
+          'run.attempt': claim.attempt,
+          'thread.id': claim.threadId,
+          'graph.id': claim.graphId ?? '',
+        },
+      },
+      async (span) => {
+        await hold();
+        if (reason !== undefined) failSpan(span, `stopped: ${reason.kind}`);
+        span.end();
+      },
+    );
+  }
+
+  async function hold(): Promise<void> {
     deps.leases.hold(claim.runId, claim.term, {
       onLost: () => {
         stop({ kind: 'lost' });
@@ -119,7 +140,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
   }
 
   async function attempt(): Promise<void> {
-    const opened = deps.metrics.stageSeconds.startTimer({ stage: 'open' });
+    const opened = stage('open');
     const owner = await openTerm(deps, claim);
     opened();
     if (owner === undefined) {
@@ -142,15 +163,26 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
       owner,
     );
     if (claim.cancelAction !== null) stop({ kind: 'cancel', action: claim.cancelAction });
-    const executed = deps.metrics.stageSeconds.startTimer({ stage: 'execute' });
+    const executed = stage('execute');
     const outcome =
       claim.failures >= FAILURES_MAX && reason === undefined
         ? deadLetter(writer, claim.failures)
         : await Promise.race([outcomeOf(executeGraph(owner, writer)), leftBehind()]);
     executed();
-    const concluded = deps.metrics.stageSeconds.startTimer({ stage: 'end' });
+    const concluded = stage('end');
     await conclude(owner, writer, outcome);
     concluded();
+  }
+
+  /** A stage begins: its time goes to the metrics and, as a span, under the run. @returns ends it */
+  function stage(name: 'open' | 'execute' | 'end'): () => void {
+    const parent = currentContext();
+    const startMs = Date.now();
+    const measured = deps.metrics.stageSeconds.startTimer({ stage: name });
+    return () => {
+      measured();
+      recordSpan(name, parent, { startMs, endMs: Date.now() });
+    };
   }
 
   /** After a stop the graph gets a moment to end by itself. */
@@ -167,7 +199,17 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     for (const { type, data } of rootLifecycle(claim, 'running')) writer.emit(type, data);
     const graph = await deps.graphs.get(claim.graphId ?? '');
     const { kwargs } = claim;
+    const parent = currentContext();
+    const begun = Date.now();
+    /** Of a graph and of each subgraph: when its last superstep was over. */
+    const stepped = new Map<string, number>();
     return graph.execute({
+      onStep(step, ns) {
+        const endMs = Date.now();
+        const startMs = stepped.get(ns) ?? begun;
+        stepped.set(ns, endMs);
+        recordSpan('superstep', parent, { startMs, endMs }, { 'graph.step': step, 'graph.ns': ns });
+      },
       runId: claim.runId,
       threadId: claim.threadId,
       attempt: claim.attempt,

@@ -6,6 +6,7 @@ import type { Service } from '../lib/service.ts';
 import type { RunConsumer, RunHandler } from '../queue/port.ts';
 import { claimNextRun, claimRun } from '../runs/claim.ts';
 import type { Claim, Claimer } from '../runs/claim.ts';
+import { contextOf, recordSpan } from '../telemetry/tracing.ts';
 import { execute } from './execute.ts';
 import type { ActiveRun, ExecuteDeps } from './execute.ts';
 
@@ -48,6 +49,13 @@ export function createWorker(deps: WorkerDeps): Worker {
       wait: claim.attempt === 1 ? Math.max(claim.dueSeconds, 0) : undefined,
       claim: (performance.now() - begun) / 1_000,
     });
+    const parent = contextOf(claim.kwargs.trace);
+    const endMs = Date.now();
+    const startMs = endMs - (performance.now() - begun);
+    const ids = { 'run.id': claim.runId, 'run.attempt': claim.attempt };
+    if (claim.attempt === 1)
+      recordSpan('queue wait', parent, { startMs: endMs - claim.dueSeconds * 1_000, endMs }, ids);
+    recordSpan('claim', parent, { startMs, endMs }, ids);
     const run = execute(deps, claim);
     active.set(run.runId, run);
     void run.done.then(() => {
