@@ -3,6 +3,7 @@
  * Everything is made here and handed on; nothing below looks for its dependencies itself.
  */
 import { randomBytes } from 'node:crypto';
+import { createProjectAuth } from './auth/project-auth.ts';
 import type { Config } from './config.ts';
 import { CheckpointStorage } from './checkpoints/storage.ts';
 import { createDirectBackend } from './events/direct-backend.ts';
@@ -37,7 +38,7 @@ import { refuseEviction } from './redis/policy.ts';
 import { createScripts } from './redis/scripts.ts';
 import type { SubmitDeps } from './runs/submit.ts';
 import { deleteGoneWorkers } from './runs/workers.ts';
-import { cronRunOf } from './server/cron-run.ts';
+import { cronRunsOf } from './server/cron-run.ts';
 import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { createTell } from './telemetry/tell.ts';
@@ -62,6 +63,15 @@ export async function createCore(
 ) {
   // Before anything is connected: it refuses a wrong setting.
   const guard = createAddressGuard(config.WEBHOOK_ALLOW);
+  const project =
+    graphOptions.file === undefined ? undefined : readLangGraphJson(graphOptions.file);
+  // In workers as well: they fire crons. What cannot be asked who may do what does not start.
+  const auth = await createProjectAuth(project?.auth, {
+    development: config.development,
+    warn: (text) => {
+      log.warn(text);
+    },
+  });
   const metrics = createMetrics();
   const tell = createTell(log, metrics);
   const onTrouble = tell.trouble;
@@ -163,8 +173,6 @@ export async function createCore(
         });
   const directLog = createDirectBackend({ db: pool, signals });
 
-  const project =
-    graphOptions.file === undefined ? undefined : readLangGraphJson(graphOptions.file);
   const store = createProjectStore(pool, project?.store);
   const graphs = createGraphRegistry(
     { checkpoints: new CheckpointStorage(pool), store },
@@ -190,7 +198,7 @@ export async function createCore(
     webhooks,
     createCronScheduler({
       submit,
-      buildRun: cronRunOf,
+      buildRun: cronRunsOf(auth),
       tell,
       pollMs: config.SWEEPER_INTERVAL * 1_000,
       onTrouble,
@@ -246,6 +254,7 @@ export async function createCore(
     graphs,
     store,
     http: project?.http,
+    auth,
     submit,
     metrics,
     tell,

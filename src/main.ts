@@ -2,11 +2,16 @@
 /** argv → command. The only place that ends the process in the ordinary way. */
 import { Command } from 'commander';
 import { AppError } from './errors.ts';
-import { errorText } from './telemetry/error-chain.ts';
+import { errorChain, errorText } from './telemetry/error-chain.ts';
 
 const program = new Command('millrace').description(
   'A self-hosted server for agent runs whose every event is durable',
 );
+
+const messagesOf = (error: AppError): string =>
+  errorChain(error)
+    .map(({ message }) => message)
+    .join(': ');
 
 /** Commands are loaded when called: `migrate` needs no web server, `--help` nothing at all. */
 function command(
@@ -32,12 +37,11 @@ command(
   .option('-p, --port <port>', 'port to listen on (PORT)');
 command('serve', 'answer the API', async () => (await import('./cli/serve.ts')).serveCommand)
   .option('-H, --host <address>', 'address to listen on (HOST)')
-  .option('-p, --port <port>', 'port to listen on (PORT)');
-command(
-  'worker',
-  'execute runs',
-  async () => (await import('./cli/worker.ts')).workerCommand,
-).option('-c, --concurrency <runs>', 'runs at once (N_JOBS_PER_WORKER)');
+  .option('-p, --port <port>', 'port to listen on (PORT)')
+  .option('--processes <n>', 'processes that share the port (1)');
+command('worker', 'execute runs', async () => (await import('./cli/worker.ts')).workerCommand)
+  .option('-c, --concurrency <runs>', 'runs at once in each process (N_JOBS_PER_WORKER)')
+  .option('--processes <n>', 'processes (1)');
 command('migrate', 'bring the database schema up to date', async () => {
   return (await import('./cli/migrate.ts')).migrateCommand;
 });
@@ -48,9 +52,8 @@ command('doctor', 'check what Millrace stands on, and say how to mend it', async
 try {
   await program.parseAsync();
 } catch (error) {
-  // An AppError says all there is to say; anything else is a bug and needs its stack.
-  process.stderr.write(
-    `millrace: ${error instanceof AppError ? error.message : errorText(error)}\n`,
-  );
+  // An AppError and its causes say all there is to say; anything else is a bug and needs its stack.
+  const expected = error instanceof AppError;
+  process.stderr.write(`millrace: ${expected ? messagesOf(error) : errorText(error)}\n`);
   process.exit(1);
 }

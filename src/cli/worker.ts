@@ -3,16 +3,25 @@ import { createWorkerOf } from '../app.ts';
 import type { Core } from '../app.ts';
 import type { Service } from '../lib/service.ts';
 import { createEndpoint } from '../telemetry/endpoint.ts';
+import { preloadGraphs } from './preload-graphs.ts';
+import { processCount, runProcesses } from './processes.ts';
 import { runServices } from './run-services.ts';
 
 /** Postgres must answer within this, or the worker is not ready. */
 const CHECK_LIMIT_MS = 1_000;
 
-export function workerCommand(options: { concurrency?: string }): Promise<number> {
-  return runServices(
-    'worker',
-    (core) => [...endpointOf(core), createWorkerOf(core)],
-    options.concurrency === undefined ? {} : { N_JOBS_PER_WORKER: options.concurrency },
+export function workerCommand(options: {
+  concurrency?: string;
+  processes?: string;
+}): Promise<number> {
+  const overrides: Record<string, string> =
+    options.concurrency === undefined ? {} : { N_JOBS_PER_WORKER: options.concurrency };
+  return runProcesses('worker', processCount(options.processes), overrides, () =>
+    runServices(
+      'worker',
+      (core) => [...endpointOf(core), preloadGraphs(core), createWorkerOf(core)],
+      overrides,
+    ),
   );
 }
 

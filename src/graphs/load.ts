@@ -19,10 +19,10 @@ let registered: Promise<void> | undefined;
 export async function loadExport(spec: ExportSpec): Promise<unknown> {
   const { file, exportName, origin } = spec;
   if (!existsSync(file)) throw new GraphInvalidError(`${origin}: there is no file ${file}`);
-  let module: Record<string, unknown>;
+  let module: Readonly<Record<string, unknown>>;
   try {
     if (TYPESCRIPT.test(file)) await (registered ??= registerTypeScript());
-    module = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
+    module = exportsOf((await import(pathToFileURL(file).href)) as Record<string, unknown>);
   } catch (cause) {
     // The reason stands in the run's error: without it nobody can mend the module.
     const reason = cause instanceof Error ? cause.message : String(cause);
@@ -42,10 +42,21 @@ export async function loadExport(spec: ExportSpec): Promise<unknown> {
   }
 }
 
+/** The module as it was written: of a TypeScript file compiled to CommonJS, `import()` only shows the whole as `default`. */
+function exportsOf(module: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const whole = module['default'];
+  const compiled = typeof whole === 'object' && whole !== null && '__esModule' in whole;
+  return compiled ? whole : module;
+}
+
 async function registerTypeScript(): Promise<void> {
-  const { register } = await import('tsx/esm/api');
+  // Both: a project whose package.json does not say `"type": "module"` has TypeScript files that Node takes for CommonJS.
+  // One after the other: Jest's loader does not survive both at once.
+  const esm = await import('tsx/esm/api');
+  const cjs = await import('tsx/cjs/api');
   try {
-    register();
+    cjs.register();
+    esm.register();
   } catch {
     // Forbidden where something else transforms TypeScript, as under Jest; if nothing does, the import says so.
   }

@@ -4,6 +4,7 @@
  */
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
 import { z } from 'zod';
+import { AuthRefusedError } from '../auth/refusal.ts';
 import { AppError } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
 import { isTransient, sqlState } from '../postgres/pool.ts';
@@ -15,6 +16,9 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   address_refused: undefined,
   assistant_exists: 409,
   assistant_not_found: 404,
+  auth_failed: undefined,
+  // Carries its own.
+  auth_refused: undefined,
   body_unsupported: 415,
   checkpointer_missing: 500,
   command_refused: 400,
@@ -33,8 +37,10 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   label_invalid: 422,
   log_fenced: undefined,
   log_unavailable: 503,
+  listen_failed: undefined,
   migration_failed: undefined,
   not_in_actor: 500,
+  option_invalid: undefined,
   postgres_unavailable: 503,
   redis_misconfigured: undefined,
   run_cancelled: 409,
@@ -107,6 +113,11 @@ export function problemHandler(log: Log, bodyBytesMax: number): ErrorRequestHand
   return (error: unknown, request, response, _next) => {
     if (error instanceof z.ZodError) {
       sendZodError(response, error);
+      return;
+    }
+    if (error instanceof AuthRefusedError && !response.headersSent) {
+      response.setHeaders(error.headers);
+      sendText(response, error.status, error.message);
       return;
     }
     const { status, text, ours } = problemOf(error, bodyBytesMax);

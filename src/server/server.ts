@@ -7,7 +7,9 @@ import type { Server as HttpServer } from 'node:http';
 import express from 'express';
 import type { Express, RequestHandler } from 'express';
 import { ensureSystemAssistants } from '../assistants/assistant.ts';
+import { AppError } from '../errors.ts';
 import type { Service } from '../lib/service.ts';
+import { authentication } from './auth/authenticate.ts';
 import { createTermAttempts } from './attempts.ts';
 import type { RouteContext } from './context.ts';
 import { cors } from './cors.ts';
@@ -30,6 +32,10 @@ const STOP_LOOK_MS = 50;
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 /** TCP keep-alive: finds clients that vanished without a word while nothing is sent. */
 const TCP_KEEP_ALIVE_MS = 10_000;
+
+export class ListenFailedError extends AppError {
+  readonly code = 'listen_failed';
+}
 
 export interface Server extends Service {
   /** The port it listens on; 0 before start. */
@@ -66,9 +72,17 @@ export function createServer(deps: ServerDeps): Server {
   async function listen(): Promise<void> {
     const { HOST, PORT } = deps.config;
     await new Promise<void>((resolve, reject) => {
-      http.once('error', reject);
+      const failed = (cause: Error): void => {
+        const found = `${HOST} and ${PORT}`;
+        reject(
+          new ListenFailedError(`HOST, PORT: expected an address that is free, found ${found}`, {
+            cause,
+          }),
+        );
+      };
+      http.once('error', failed);
       http.listen(PORT, HOST, () => {
-        http.off('error', reject);
+        http.off('error', failed);
         resolve();
       });
     });
@@ -137,10 +151,14 @@ function createApp(context: RouteContext, custom: RequestHandler): Express {
     sendText(response, 503, 'This server is stopping, try again');
   };
 
-  // In front of CORS: no other page may read it.
+  // In front of CORS and the project's own authentication: it has its own, and no other page may read it.
   if (context.http?.disabled.includes('meta') !== true)
     app.use(OPS_PATH, refuseWhenStopping, opsRoutes(context));
-  app.use(traceRequests, cors(context.http?.cors), refuseWhenStopping, custom);
+  const authenticate = authentication(context.auth);
+  app.use(traceRequests, cors(context.http?.cors), refuseWhenStopping);
+  // The project may open its own routes; the API stays behind.
+  if (context.http?.customRouteAuth === false) app.use(custom, authenticate);
+  else app.use(authenticate, custom);
   app.use(
     express.json({
       limit: BODY_BYTES_MAX,

@@ -109,7 +109,6 @@ export async function startTracing(options: {
   };
 }
 
-// eslint-disable-next-line @typescript-eslint/explicit-function-return-type -- the packages are the type
 async function load() {
   try {
     const [base, exporter, resources, hooks] = await Promise.all([

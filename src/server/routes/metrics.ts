@@ -5,6 +5,7 @@
 import { Router } from 'express';
 import type { RequestHandler } from 'express';
 import type { Metrics } from '../../telemetry/metrics.ts';
+import { open } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
 import type { DeploymentState } from '../deployment.ts';
 import { PostgresUnavailableError } from '../postgres-guard.ts';
@@ -41,8 +42,8 @@ export function metricsRoutes({ deployment, metrics }: RouteContext): Router {
   };
 
   const router = Router();
-  router.get('/metrics', scrape);
-  router.get('/metrics/workers', workers);
+  router.get('/metrics', open(scrape));
+  router.get('/metrics/workers', open(workers));
   return router;
 }
 

@@ -7,6 +7,7 @@
  */
 import { Router } from 'express';
 import type { RequestHandler } from 'express';
+import { open } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
 import { sendJson } from '../respond.ts';
 
@@ -35,6 +36,6 @@ export function readyRoutes({ config, deployment }: RouteContext): Router {
     });
   };
   const router = Router();
-  router.get('/ready', ready);
+  router.get('/ready', open(ready));
   return router;
 }
