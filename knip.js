@@ -15,6 +15,8 @@ export default {
     'test/support/custom-apps/*.ts',
     'test/support/auth-project/*.ts',
     'test/e2e/graphs/*.ts',
+    'test/e2e/api/project/*.ts',
+    'test/support/api-cluster.ts',
   ],
   project: ['src/**/*.{ts,mjs}!', 'test/**/*.{ts,mjs}', 'scripts/**/*.{ts,mjs}'],
   // Only its binaries are used, found by path: src/postgres/embedded-binaries.ts.

@@ -175,7 +175,12 @@ export async function createCore(
 
   const store = createProjectStore(pool, project?.store);
   const graphs = createGraphRegistry(
-    { checkpoints: new CheckpointStorage(pool), store },
+    {
+      checkpoints: new CheckpointStorage(pool),
+      store,
+      langSmith: config.langSmith !== undefined,
+      schemas: { timeoutMs: config.LANGGRAPH_SCHEMA_RESOLVE_TIMEOUT_MS, onTrouble },
+    },
     graphOptions,
   );
   const submit: SubmitDeps = { pool, queue, signals, keys, scripts, onTrouble };
@@ -296,6 +301,7 @@ export function createWorkerOf(core: Core): Worker {
   return createWorker({
     ...core,
     leases,
+    langSmith: config.langSmith,
     slots: config.N_JOBS_PER_WORKER,
     graceMs: config.BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS * 1_000,
     timeoutMs: config.BG_JOB_TIMEOUT_SECS * 1_000,

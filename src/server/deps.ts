@@ -18,13 +18,17 @@ export interface ServerConfig {
   /** 0: any free port. */
   readonly PORT: number;
   readonly BODY_BYTES_MAX: number;
+  /** POST /internal/truncate is served. */
+  readonly development: boolean;
+  readonly langSmith: object | undefined;
+  /** `false`: nothing is traced. */
+  readonly LANGSMITH_TRACING?: string | undefined;
   /** Configuration of default assistants, by graph. */
   readonly LANGGRAPH_CONFIG: AssistantDefaults;
   /** Who may see /ops; see ops/access.ts. */
   readonly OPS_USER?: string | undefined;
   readonly OPS_PASSWORD?: string | undefined;
   readonly OPS_READ_ONLY: boolean;
-  readonly development: boolean;
   /** What the wanted workers are kept within. */
   readonly WORKERS_MIN: number;
   readonly WORKERS_MAX: number;

@@ -33,6 +33,8 @@ import { openTerm } from '../runs/term.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Tell } from '../telemetry/tell.ts';
 import { contextOf, currentContext, failSpan, recordSpan, traced } from '../telemetry/tracing.ts';
+import { feedbackUrls } from './feedback.ts';
+import type { LangSmith } from './feedback.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 
 /** How long a graph may take to stop after its signal was aborted, before it is left behind. */
@@ -54,6 +56,7 @@ export interface ExecuteDeps {
   readonly leases: LeaseKeeper;
   readonly metrics: Pick<Metrics, 'runsRunning' | 'stageSeconds'>;
   readonly tell: Tell;
+  readonly langSmith: LangSmith | undefined;
   readonly timeoutMs: number;
   onTrouble(what: string, error: unknown): void;
 }
@@ -204,7 +207,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     const begun = Date.now();
     /** Of a graph and of each subgraph: when its last superstep was over. */
     const stepped = new Map<string, number>();
-    return graph.execute({
+    const result = await graph.execute({
       onStep(step, ns) {
         const endMs = Date.now();
         const startMs = stepped.get(ns) ?? begun;
@@ -238,6 +241,19 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
         drained: () => writer.drained(),
       },
     });
+    await askForFeedback(writer);
+    return result;
+  }
+
+  async function askForFeedback(writer: LogWriter): Promise<void> {
+    const { feedback_keys: keys } = claim.kwargs;
+    if (keys === null || keys.length === 0 || deps.langSmith === undefined) return;
+    try {
+      const urls = await feedbackUrls(deps.langSmith, claim.runId, keys);
+      if (!abort.signal.aborted) writer.emit('feedback', JSON.stringify(urls));
+    } catch (error) {
+      deps.onTrouble(`feedback URLs of run ${claim.runId}`, error);
+    }
   }
 
   async function outcomeOf(execution: Promise<ExecutionResult>): Promise<Outcome | Error> {

@@ -1,6 +1,6 @@
 /** The rows of what concerns the server itself. */
 import { z } from 'zod';
-import { MetricsQuery, OkQuery } from '../schemas/system.ts';
+import { MetricsQuery, OkQuery, TruncateBody } from '../schemas/system.ts';
 import { json } from './operation.ts';
 import type { Noun } from './operation.ts';
 import { Anything } from './views.ts';
@@ -67,6 +67,14 @@ export const system: Noun = {
       summary: 'UI bundles: not served',
       answer: { status: 404 as const, text: 'Says so' },
     })),
+    {
+      method: 'post',
+      path: '/internal/truncate',
+      summary: 'Empty the deployment',
+      description: 'Only of servers with NODE_ENV `development` or `test`; 404 of all others.',
+      body: TruncateBody,
+      answer: json(z.strictObject({ ok: z.literal(true) })),
+    },
     { method: 'get', path: '/openapi.json', summary: 'This document', answer: json(Anything) },
     {
       method: 'get',

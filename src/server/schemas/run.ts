@@ -20,6 +20,14 @@ const AFTER_SECONDS_MAX = 366 * 86_400;
 const BATCH_MAX = 1_000;
 const RECURSION_LIMIT_MAX = 1_000_000;
 
+const FEEDBACK_KEYS_MAX = 100;
+
+/** With LangSmith: a project where the run is traced as well. */
+export const LangSmithTracer = z.strictObject({
+  project_name: z.string().nullish(),
+  example_id: z.string().nullish(),
+});
+
 export const RunPath = z.object({ thread_id: Id, run_id: Id });
 export const RunOnlyPath = z.object({ run_id: Id });
 
@@ -65,9 +73,9 @@ export const RunCreate = z.strictObject({
   on_completion: z.enum(['delete', 'keep']).nullish(),
   after_seconds: z.number().min(0).max(AFTER_SECONDS_MAX).nullish(),
   webhook: WebhookUrl.nullish(),
-  feedback_keys: z.array(z.string()).nullish(),
-  /** Taken and not used: this server does not trace. */
-  langsmith_tracer: JsonObject.nullish(),
+  /** With LangSmith: the run's last event, `feedback`, has a URL for each. */
+  feedback_keys: z.array(z.string().min(1)).max(FEEDBACK_KEYS_MAX).nullish(),
+  langsmith_tracer: LangSmithTracer.nullish(),
   durability: z.enum(['sync', 'async', 'exit']).nullish(),
   checkpoint_during: z.boolean().nullish(),
 });
