@@ -151,8 +151,7 @@ function sentinelOptions(address: Extract<RedisAddress, { kind: 'sentinel' }>) {
       : { sentinelPassword: address.sentinelPassword }),
     ...(address.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
     sentinelRetryStrategy: retryStrategy,
-    // Sentinels tell of a failover; without it a connection to the old master waits until it is cut.
-    failoverDetector: true,
+    // No failoverDetector: in a failover it sometimes left a connection that was just connecting for dead.
     reconnectOnError,
   } satisfies RedisOptions;
 }

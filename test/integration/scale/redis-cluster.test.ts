@@ -36,7 +36,7 @@ afterEach(() => app.stop());
 
 const values = (events: readonly { data: unknown }[]): unknown[] => events.map(({ data }) => data);
 
-test('many logs are written, read live and archived, and every master has some', async () => {
+test('many logs are written, read live and archived, on several masters', async () => {
   const runs = await Promise.all(
     Array.from({ length: 12 }, async () => {
       const run = newRun(app, await createThread(app));
@@ -68,9 +68,9 @@ test('many logs are written, read live and archived, and every master has some',
   );
   const after = await cluster.onEach('DBSIZE');
   const sizes = (replies: string[]): number[] => replies.map((reply) => Number(reply.slice(1)));
-  sizes(after).forEach((size, i) => {
-    expect(size).toBeGreaterThan(sizes(before)[i] ?? 0);
-  });
+  const grown = sizes(after).filter((size, i) => size > (sizes(before)[i] ?? 0));
+  // Which shards twelve threads fall on is chance: on one master alone they never are.
+  expect(grown.length).toBeGreaterThan(1);
 });
 
 test('live events come by sharded PubSub: the look at the log would be later', async () => {
