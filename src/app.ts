@@ -24,9 +24,10 @@ import { createArchiver } from './maintenance/archiver.ts';
 import { createCronScheduler } from './maintenance/cron-scheduler.ts';
 import { createSweeper } from './maintenance/sweeper.ts';
 import { createWebhookSender } from './maintenance/webhook-sender.ts';
-import { migrate } from './postgres/migrate.ts';
+import { migrateDirectly } from './postgres/migrate.ts';
 import { createPool } from './postgres/pool.ts';
 import { createMemorySignals, createPostgresSignals } from './postgres/signals.ts';
+import { createQueueBoard } from './queue/board.ts';
 import { createBullmqConsumer, createBullmqQueue } from './queue/bullmq.ts';
 import { besideList, takeBeside } from './queue/beside-list.ts';
 import type { BesideListOptions } from './queue/beside-list.ts';
@@ -39,20 +40,25 @@ import {
   connectSubscriber,
   isReachable,
 } from './redis/connect.ts';
+import { isCluster } from './redis/address.ts';
 import { createKeys } from './redis/keys.ts';
 import { refuseEviction, RedisUnavailableError } from './redis/policy.ts';
 import { createScripts } from './redis/scripts.ts';
 import { cancelById } from './runs/submit.ts';
 import type { SubmitDeps } from './runs/submit.ts';
 import type { FairnessRules } from './runs/fairness.ts';
+import { deleteGoneWorkers } from './runs/workers.ts';
 import { cronRunsOf } from './server/cron-run.ts';
 import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
+import { createTell } from './telemetry/tell.ts';
 import { createAddressGuard } from './webhooks/addresses.ts';
 import { createWorker } from './worker/worker.ts';
 import type { Worker } from './worker/worker.ts';
 import { createLeaseKeeper } from './worker/lease-keeper.ts';
 
+/** Enough to be spread over many nodes; each costs every process a connection. */
+const CLUSTER_LOG_SHARDS = 8;
 /** At start, how long Redis may take before the process goes on without it. */
 const REDIS_START_MS = 3_000;
 
@@ -77,10 +83,8 @@ export async function createCore(
     },
   });
   const metrics = createMetrics();
-  const onTrouble = (what: string, error: unknown): void => {
-    metrics.troubles.inc({ what: what.replace(/[0-9a-f-]{36}/, '').trim() });
-    log.warn(`trouble: ${what}`, { error });
-  };
+  const tell = createTell(log, metrics);
+  const onTrouble = tell.trouble;
   const onError =
     (what: string) =>
     (error: Error): void => {
@@ -88,14 +92,23 @@ export async function createCore(
     };
 
   const pool = createPool(
-    { url: config.DATABASE_URL, connectionsMax: config.DATABASE_POOL_SIZE, name: 'millrace' },
+    {
+      url: config.DATABASE_URL,
+      connectionsMax: config.DATABASE_POOL_SIZE,
+      name: 'millrace',
+      prepare: config.DATABASE_PREPARE,
+    },
     onError('postgres connection'),
   );
-  const applied = await migrate(pool);
+  const applied = await migrateDirectly(config, pool, onError('postgres connection'));
   if (applied.length > 0) log.info('schema migrated', { applied });
 
-  const keys = createKeys(config.KEY_PREFIX);
   const redisUrl = config.redis ? config.REDIS_URL : undefined;
+  const sharded = redisUrl !== undefined && isCluster(redisUrl);
+  const keys = createKeys(
+    config.KEY_PREFIX,
+    config.REDIS_LOG_SHARDS ?? (sharded ? CLUSTER_LOG_SHARDS : 1),
+  );
   const redis =
     redisUrl === undefined
       ? undefined
@@ -106,10 +119,14 @@ export async function createCore(
             { url: redisUrl, name: 'millrace-subscriber' },
             onError('redis subscriber'),
           ),
-          blocking: connectBlocking(
-            { url: redisUrl, name: 'millrace-archiver' },
-            onError('redis archiver'),
-          ),
+          sharded,
+          blocking: keys.dirtyStreams().map((stream) => ({
+            stream,
+            connection: connectBlocking(
+              { url: redisUrl, name: 'millrace-archiver' },
+              onError('redis archiver'),
+            ),
+          })),
         };
   if (redis !== undefined) {
     try {
@@ -121,13 +138,17 @@ export async function createCore(
           'REDIS_URL: Redis does not answer. Start it, or set START_WITHOUT_REDIS=true to begin without it',
         );
     } catch (error) {
-      for (const connection of [redis.commands, redis.subscriber, redis.blocking])
+      for (const connection of [
+        redis.commands,
+        redis.subscriber,
+        ...redis.blocking.map((blocking) => blocking.connection),
+      ])
         connection.disconnect();
       await pool.end();
       throw error;
     }
   }
-  const scripts = redis && createScripts(redis.commands);
+  const scripts = redis && createScripts(redis.commands, sharded);
 
   const signals =
     config.STREAMING_BACKEND === 'memory'
@@ -179,6 +200,11 @@ export async function createCore(
     return beside === undefined ? bullmq : besideList(bullmq, beside);
   }
 
+  const board =
+    redisUrl === undefined
+      ? undefined
+      : createQueueBoard({ redisUrl, prefix: config.KEY_PREFIX, onTrouble });
+
   const ends = createRunEnds({ db: pool, signals, onTrouble });
   const hub = createLogHub({ db: pool, signals, ends, keys, redis, onTrouble });
   const reader: ReaderDeps = {
@@ -188,9 +214,7 @@ export async function createCore(
     hub,
     ends,
     onTrouble,
-    onRewind: () => {
-      metrics.rewinds.inc();
-    },
+    onRewind: tell.readerRewound,
   };
   const redisLog =
     redis === undefined || scripts === undefined || !config.EVENTS_IN_REDIS
@@ -249,7 +273,7 @@ export async function createCore(
   const webhooks = createWebhookSender({
     pool,
     signals,
-    metrics,
+    tell,
     guard,
     secret: config.WEBHOOK_SECRET,
     baseUrl: config.WEBHOOK_BASE_URL,
@@ -265,7 +289,7 @@ export async function createCore(
     createCronScheduler({
       submit,
       buildRun: cronRunsOf(auth),
-      metrics,
+      tell,
       pollMs: config.SWEEPER_INTERVAL * 1_000,
       onTrouble,
     }),
@@ -279,7 +303,7 @@ export async function createCore(
       signals,
       queue,
       fairness,
-      metrics,
+      tell,
       claimer,
       onTrouble,
       intervalMs: config.SWEEPER_INTERVAL * 1_000,
@@ -287,23 +311,25 @@ export async function createCore(
       pendingTimeoutMs: config.PENDING_TIMEOUT_SECS * 1_000,
       cancelDeadlineMs: config.CANCEL_DEADLINE_SECS * 1_000,
       temporaryThreadTtlMs: config.TEMPORARY_THREAD_TTL_SECS * 1_000,
-      expirers: [() => store.deleteExpired()],
+      expirers: [() => store.deleteExpired(), () => deleteGoneWorkers(pool)],
     }),
   ];
   // In the strict mode, too: what a process of another mode has left in Redis.
   if (redis !== undefined && scripts !== undefined)
-    chores.push(
-      createArchiver({
-        db: pool,
-        keys,
-        scripts,
-        commands: redis.commands,
-        blocking: redis.blocking,
-        metrics,
-        name: `${config.WORKER_ID}-${randomBytes(3).toString('hex')}`,
-        onTrouble,
-      }),
-    );
+    for (const { stream, connection } of redis.blocking)
+      chores.push(
+        createArchiver({
+          db: pool,
+          keys,
+          stream,
+          scripts,
+          commands: redis.commands,
+          blocking: connection,
+          metrics,
+          name: `${config.WORKER_ID}-${randomBytes(3).toString('hex')}`,
+          onTrouble,
+        }),
+      );
 
   const services: Service[] = [
     signals,
@@ -322,6 +348,7 @@ export async function createCore(
     scripts,
     signals,
     queue,
+    board,
     ends,
     hub,
     reader,
@@ -332,6 +359,7 @@ export async function createCore(
     auth,
     submit,
     metrics,
+    tell,
     claimer,
     redisLog,
     directLog,
@@ -353,9 +381,10 @@ export async function createCore(
     async stop(): Promise<void> {
       for (const service of services.toReversed()) await service.stop();
       await queue.stop();
+      await board?.stop();
       redis?.commands.disconnect();
       redis?.subscriber.disconnect();
-      redis?.blocking.disconnect();
+      for (const { connection } of redis?.blocking ?? []) connection.disconnect();
       await pool.end();
     },
   };
@@ -366,6 +395,7 @@ export function createWorkerOf(core: Core): Worker {
   const { config, redis } = core;
   const leases = createLeaseKeeper({
     databaseUrl: config.DATABASE_URL,
+    prepare: config.DATABASE_PREPARE,
     redisUrl: redis?.url,
     contract: {
       heartbeatPrefix: core.names.heartbeatPrefix,
@@ -373,11 +403,11 @@ export function createWorkerOf(core: Core): Worker {
       cancelPrefix: core.names.cancelPrefix,
     },
     workerId: config.WORKER_ID,
+    slots: config.N_JOBS_PER_WORKER,
     intervalMs: config.WORKER_HEARTBEAT_INTERVAL * 1_000,
     leaseMs: core.claimer.leaseMs,
     stallLimitMs: config.WORKER_STALL_LIMIT * 1_000,
     onNote: (runId, note) => core.contract?.receive(runId, note),
-    slots: config.N_JOBS_PER_WORKER,
     onTrouble: core.onTrouble,
   });
   return createWorker({

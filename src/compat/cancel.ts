@@ -98,10 +98,11 @@ export function createContractCancels(deps: ContractCancelDeps): ContractCancels
 
   return {
     tell(runId, action) {
-      const pipeline = deps.commands.pipeline();
-      pipeline.set(`${names.cancelPrefix}${runId}`, action, 'EX', NOTE_TTL_SECS);
-      for (const channel of names.cancelChannels(runId)) pipeline.publish(channel, action);
-      pipeline.exec().catch((error: unknown) => {
+      // Not a pipeline: in a cluster each name is somewhere else.
+      Promise.all([
+        deps.commands.set(`${names.cancelPrefix}${runId}`, action, 'EX', NOTE_TTL_SECS),
+        ...names.cancelChannels(runId).map((channel) => deps.commands.publish(channel, action)),
+      ]).catch((error: unknown) => {
         deps.onTrouble('tell of a cancel', error);
       });
     },

@@ -1,6 +1,6 @@
 /** The log in Redis: one Lua script a batch (redis/scripts/log-append.lua). */
 import { z } from 'zod';
-import type { Redis } from 'ioredis';
+import type { Redis } from '../redis/connect.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Scripts } from '../redis/scripts.ts';
 import { contractEnd, liveMessage } from './live.ts';
@@ -132,7 +132,7 @@ export async function closeLog(
       LOG_TTL_MS,
       log.live,
       liveMessage(owner, unsentFirst, unsent),
-      deps.keys.ends,
+      deps.keys.ends(owner.threadId),
       JSON.stringify(end),
       deps.contractChannel(owner.runId),
       unsentFirst - owner.runFirst,

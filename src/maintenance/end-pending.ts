@@ -62,7 +62,7 @@ async function end(deps: EndByFenceDeps, runId: string, timeoutMs: number): Prom
   };
   const finished = await finishRun(deps.pool, ending);
   if (finished.outcome !== 'ended') return;
-  deps.metrics.runsEnded.inc({ status: 'error' });
+  deps.tell.runEnded(ending, 'error');
   const { threadId, lastSeq, term } = ending;
   publishEnd(deps, owner, { threadId, runId, status: 'error', lastSeq, term }, finished.next, {
     first: owner.start,

@@ -39,6 +39,8 @@ export interface Claim {
   readonly refill: boolean;
   /** The thread was made for this run alone and has no checkpoint. */
   readonly freshThread: boolean;
+  /** Seconds since the run's time had come; of the first attempt that is what it waited for a worker. */
+  readonly dueSeconds: number;
 }
 
 export interface Claimer {
@@ -65,6 +67,7 @@ interface ClaimRow {
   fair_key: string;
   refill: boolean;
   fresh: boolean;
+  due_seconds: number;
 }
 
 /** `$1` is the worker, `$2` the lease in ms. A pending run is taken in the order of its thread. */
@@ -100,7 +103,8 @@ const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): s
     FROM claimed c, thread WHERE thread.log_clean
   )
   SELECT c.run_id, c.thread_id, c.assistant_id, a.graph_id, c.kwargs, c.metadata, c.auth, c.term, c.attempt,
-    c.failures, c.cancel_action, c.first_seq, thread.log_clean, thread.log_term, thread.archived_seq, thread.fresh, c.fair_key,
+    c.failures, c.cancel_action, c.first_seq, extract(epoch FROM now() - c.eligible_at)::float8 AS due_seconds,
+    thread.log_clean, thread.log_term, thread.archived_seq, thread.fresh, c.fair_key,
     ${ringCount('c.fair_key', RING_LOW)} < ${RING_LOW}
       AND EXISTS (SELECT 1 FROM runs o WHERE o.fair_key = c.fair_key AND ${OUTSIDE('o')}) AS refill
   FROM claimed c JOIN thread USING (thread_id) LEFT JOIN assistants a ON a.assistant_id = c.assistant_id`;
@@ -208,6 +212,7 @@ function fromRow(row: ClaimRow): Claim {
     fairKey: row.fair_key,
     refill: row.refill,
     freshThread: row.fresh,
+    dueSeconds: row.due_seconds,
   };
 }
 

@@ -29,8 +29,6 @@ export interface LeaseKeeper extends Service {
 }
 
 export type LeaseKeeperOptions = Omit<LeaseThreadOptions, 'pulse' | 'runs'> & {
-  /** Most runs that are held at once. */
-  readonly slots: number;
   /** The documented cancel string of a run that is held here says something. */
   onNote(runId: string, note: string): void;
   onTrouble(what: string, error: unknown): void;
@@ -39,11 +37,10 @@ export type LeaseKeeperOptions = Omit<LeaseThreadOptions, 'pulse' | 'runs'> & {
 export function createLeaseKeeper({
   onNote,
   onTrouble,
-  slots,
   ...options
 }: LeaseKeeperOptions): LeaseKeeper {
   const holders = new Map<string, { term: number; slot: number; holder: LeaseHolder }>();
-  const runs = createLeaseMemory(slots);
+  const runs = createLeaseMemory(options.slots);
   const table = openLeaseTable(runs);
   const pulse = new SharedArrayBuffer(8);
   const beat = (): void => void Atomics.store(new BigInt64Array(pulse), 0, BigInt(Date.now()));

@@ -3,11 +3,15 @@ import type { CancelAction } from '../runs/run.ts';
 
 export interface LeaseThreadOptions {
   databaseUrl: string;
+  /** See PoolOptions. */
+  prepare: boolean;
   /** undefined: no heartbeat keys. */
   redisUrl: string | undefined;
   /** Documented keys of a run that is executed (compat/names.ts). */
   contract: { heartbeatPrefix: string; attemptPrefix: string; cancelPrefix: string };
   workerId: string;
+  /** Runs at once, for who counts workers. */
+  slots: number;
   intervalMs: number;
   leaseMs: number;
   stallLimitMs: number;

@@ -8,6 +8,7 @@ import { connectCommands } from '../redis/connect.ts';
 import { createPool } from '../postgres/pool.ts';
 import { renewLeases } from '../runs/lease.ts';
 import { openLeaseTable } from './lease-table.ts';
+import { beatWorker, removeWorker } from '../runs/workers.ts';
 import type { FromLeaseThread, LeaseThreadOptions, ToLeaseThread } from './lease-messages.ts';
 
 /** Most runs are over before anybody could miss their documented keys: only who is there at two looks gets them. */
@@ -35,7 +36,12 @@ const trouble =
   };
 
 const pool = createPool(
-  { url: options.databaseUrl, connectionsMax: 1, name: 'millrace-lease' },
+  {
+    url: options.databaseUrl,
+    connectionsMax: 1,
+    name: 'millrace-lease',
+    prepare: options.prepare,
+  },
   trouble('lease connection'),
 );
 const redis =
@@ -43,11 +49,19 @@ const redis =
     ? undefined
     : connectCommands({ url: options.redisUrl, name: 'millrace-lease' }, () => undefined);
 
+const stalledFor = (): number => Date.now() - Number(Atomics.load(pulse, 0));
+
+/** Says that this worker is there, whether it has a run or not. */
+async function beat(): Promise<void> {
+  if (stalledFor() > options.stallLimitMs) return;
+  await beatWorker(pool, options).catch(trouble('worker beat'));
+}
+
 async function renew(): Promise<void> {
-  const stalledMs = Date.now() - Number(Atomics.load(pulse, 0));
   const held = table.held();
   for (const [runId, term] of told) if (held.get(runId)?.term !== term) told.delete(runId);
   for (const runId of noted.keys()) if (!held.has(runId)) noted.delete(runId);
+  const stalledMs = stalledFor();
   if (held.size === 0) return;
   if (stalledMs > options.stallLimitMs) {
     trouble('leases')(new Error(`event loop stands still for ${stalledMs} ms: not renewed`));
@@ -88,30 +102,26 @@ async function renew(): Promise<void> {
  * @param attempts of the runs that are new
  */
 function mirror(runIds: readonly string[], attempts?: ReadonlyMap<string, number>): void {
-  if (runIds.length === 0 || redis?.status !== 'ready') return;
+  if (redis?.status !== 'ready') return;
   const { heartbeatPrefix, attemptPrefix, cancelPrefix } = options.contract;
-  const pipeline = redis.pipeline();
+  // Not a pipeline: in a cluster each key is somewhere else.
   for (const runId of runIds) {
-    pipeline.set(`${heartbeatPrefix}${runId}`, options.workerId, 'PX', options.leaseMs);
     mirrored.add(runId);
+    redis
+      .set(`${heartbeatPrefix}${runId}`, options.workerId, 'PX', options.leaseMs)
+      .catch(() => undefined);
     const attempt = attempts?.get(runId);
     if (attempt !== undefined)
-      pipeline.set(`${attemptPrefix}${runId}`, attempt, 'EX', ATTEMPT_TTL_SECS);
-  }
-  // Cancel strings last, so that their replies are the last ones.
-  for (const runId of runIds) pipeline.getrange(`${cancelPrefix}${runId}`, 0, NOTE_LENGTH_MAX);
-  pipeline
-    .exec()
-    .then((replies) => {
-      const notes = (replies ?? []).slice(-runIds.length);
-      runIds.forEach((runId, i) => {
-        const note = notes[i]?.[1];
-        if (typeof note !== 'string' || note === '' || noted.get(runId) === note) return;
+      redis.set(`${attemptPrefix}${runId}`, attempt, 'EX', ATTEMPT_TTL_SECS).catch(() => undefined);
+    redis
+      .getrange(`${cancelPrefix}${runId}`, 0, NOTE_LENGTH_MAX)
+      .then((note) => {
+        if (note === '' || noted.get(runId) === note) return;
         noted.set(runId, note);
         tell({ type: 'noted', runId, note });
-      });
-    })
-    .catch(() => undefined);
+      })
+      .catch(() => undefined);
+  }
 }
 
 /** Runs of the last look, and whether their keys were written then or before. */
@@ -129,12 +139,10 @@ function mirrorNew(): void {
   known = runs;
   mirror([...attempts.keys()], attempts);
   if (over.length === 0 || redis?.status !== 'ready') return;
-  const pipeline = redis.pipeline();
   for (const runId of over) {
     mirrored.delete(runId);
-    pipeline.unlink(`${options.contract.heartbeatPrefix}${runId}`);
+    redis.unlink(`${options.contract.heartbeatPrefix}${runId}`).catch(() => undefined);
   }
-  void pipeline.exec().catch(() => undefined);
 }
 const mirrorTimer = redis === undefined ? undefined : setInterval(mirrorNew, FIRST_MIRROR_MS);
 
@@ -153,7 +161,16 @@ function renewSoon(): void {
     renewing = false;
   })();
 }
-const timer = setInterval(renewSoon, options.intervalMs);
+/** Postgres away: the next beat waits for this one. */
+let beating: Promise<void> | undefined;
+function beatSoon(): void {
+  beating ??= beat().finally(() => (beating = undefined));
+}
+const timer = setInterval(() => {
+  renewSoon();
+  beatSoon();
+}, options.intervalMs);
+beatSoon();
 
 parentPort?.on('message', (message: ToLeaseThread) => {
   switch (message.type) {
@@ -164,7 +181,11 @@ parentPort?.on('message', (message: ToLeaseThread) => {
       clearInterval(timer);
       clearInterval(mirrorTimer);
       redis?.disconnect();
-      void pool.end().finally(() => parentPort?.close());
+      void (beating ?? Promise.resolve())
+        .then(() => removeWorker(pool, options.workerId))
+        .catch(() => undefined)
+        .then(() => pool.end())
+        .finally(() => parentPort?.close());
   }
 });
 

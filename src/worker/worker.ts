@@ -11,6 +11,7 @@ import type { Claim, Claimer } from '../runs/claim.ts';
 import { limitOf } from '../runs/fairness.ts';
 import type { FairnessRules } from '../runs/fairness.ts';
 import { letIn } from '../runs/submit.ts';
+import { contextOf, recordSpan } from '../telemetry/tracing.ts';
 import { execute } from './execute.ts';
 import type { ActiveRun, ExecuteDeps } from './execute.ts';
 
@@ -50,7 +51,19 @@ export function createWorker(deps: WorkerDeps): Worker {
 
   const free = (): boolean => !stopping && active.size + claiming < deps.slots;
 
-  function begin(claim: Claim): ActiveRun {
+  /** @param begun when the claim was asked for, of performance.now */
+  function begin(claim: Claim, begun: number): ActiveRun {
+    deps.tell.runClaimed(claim, {
+      wait: claim.attempt === 1 ? Math.max(claim.dueSeconds, 0) : undefined,
+      claim: (performance.now() - begun) / 1_000,
+    });
+    const parent = contextOf(claim.kwargs.trace);
+    const endMs = Date.now();
+    const startMs = endMs - (performance.now() - begun);
+    const ids = { 'run.id': claim.runId, 'run.attempt': claim.attempt };
+    if (claim.attempt === 1)
+      recordSpan('queue wait', parent, { startMs: endMs - claim.dueSeconds * 1_000, endMs }, ids);
+    recordSpan('claim', parent, { startMs, endMs }, ids);
     const run = execute(deps, claim);
     active.set(run.runId, run);
     void run.done.then(() => {
@@ -99,6 +112,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     while (!stopping && !free()) await new Promise<void>((resolve) => waiting.push(resolve));
     if (stopping) return false;
     claiming++;
+    const begun = performance.now();
     let claim: Claim | undefined;
     try {
       claim = await claimWoken(runId);
@@ -111,7 +125,7 @@ export function createWorker(deps: WorkerDeps): Worker {
       waiting.shift()?.();
       return true;
     }
-    await begin(claim).done;
+    await begin(claim, begun).done;
     return true;
   };
 
@@ -140,13 +154,14 @@ export function createWorker(deps: WorkerDeps): Worker {
         askedNow = askedOutside = false;
         while (free()) {
           claiming++;
+          const begun = performance.now();
           const claim = await claimLooked(ageMs, everywhere).finally(() => claiming--);
           if (claim === undefined) {
             // A wake-up that came meanwhile found this slot taken by the look.
             waiting.shift()?.();
             break;
           }
-          begin(claim);
+          begin(claim, begun);
         }
       } while (lookAgain as boolean);
     } catch (error) {

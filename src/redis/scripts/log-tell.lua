@@ -6,8 +6,9 @@
 --! args: live_channel, live_message, contract_channel, contract_first, contract_end
 --! reply: 'OK'
 
-if ARGV[2] ~= '' then redis.call('PUBLISH', ARGV[1], ARGV[2]) end
-if ARGV[3] ~= '' and (redis.call('PUBSUB', 'NUMSUB', ARGV[3])[2] > 0 or redis.call('PUBSUB', 'NUMPAT') > 2) then
+local PUBLISH = 'PUBLISH' -- SPUBLISH in a cluster: scripts.ts
+if ARGV[2] ~= '' then redis.call(PUBLISH, ARGV[1], ARGV[2]) end
+if ARGV[3] ~= '' and (PUBLISH == 'SPUBLISH' or redis.call('PUBSUB', 'NUMSUB', ARGV[3])[2] > 0 or redis.call('PUBSUB', 'NUMPAT') > 2) then
   local n, begin = tonumber(ARGV[4]), string.find(ARGV[2], '\n', 1, true)
   if begin then
     for line in string.gmatch(string.sub(ARGV[2], begin + 1), '[^\n]+') do

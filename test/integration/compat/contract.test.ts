@@ -251,7 +251,7 @@ test('garbage on every control channel is ignored, counted, and the listeners li
     `run:${run.run_id}:cancel`,
     `${prefix}:cancel:${run.run_id}`,
     'run:no-uuid:cancel',
-    keys.ends,
+    keys.ends(run.thread_id),
     keys.log(run.thread_id).live,
   ];
   for (const channel of channels)
