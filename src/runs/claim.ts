@@ -9,6 +9,7 @@ import { sqlState } from '../postgres/pool.ts';
 import type { Db } from '../postgres/pool.ts';
 import { encodeRows, storeRowsSql } from '../events/archive.ts';
 import type { ArchiveRow } from '../events/archive.ts';
+import { FAILURES_MAX } from './lease.ts';
 import type { CancelAction, RunKwargs } from './run.ts';
 
 export interface Claim {
@@ -55,9 +56,12 @@ interface ClaimRow {
   archived_seq: number;
 }
 
-/** `$1` is the worker, `$2` the lease in ms. A pending run is taken in the order of its thread. */
+/**
+ * `$1` is the worker, `$2` the lease in ms, `$4` whether a run on its last chance may be taken. A pending run is
+ * taken in the order of its thread.
+ */
 const ELIGIBLE = `
-  r.status = 'pending' AND r.eligible_at <= now()
+  r.status = 'pending' AND r.eligible_at <= now() AND ($4 OR r.failures <> ${FAILURES_MAX - 1})
   AND NOT EXISTS (SELECT 1 FROM runs x WHERE x.thread_id = r.thread_id AND x.status = 'running')
   AND NOT EXISTS (SELECT 1 FROM runs x WHERE x.thread_id = r.thread_id AND x.status = 'pending'
     AND x.eligible_at <= now() AND (x.eligible_at, x.position) < (r.eligible_at, r.position))`;
@@ -104,35 +108,48 @@ const CLAIM_NEXT = claimSql(
   'SKIP LOCKED',
 );
 
-// Takes a running run over to end it: its worker is dead or does not react to a cancel.
+// Takes a begun run over to end it: its worker does not react to a cancel, or it has none and gets none.
+const TO_BE_ENDED = `r.term = $4 AND (r.status = 'running' OR r.status = 'pending' AND r.cancel_action IS NOT NULL)`;
 const TAKE_OVER = claimSql(
-  `SELECT r.run_id, r.thread_id FROM runs r WHERE r.run_id = $3 AND r.status = 'running' AND r.term = $4`,
-  `r.status = 'running' AND r.term = $4`,
+  `SELECT r.run_id, r.thread_id FROM runs r WHERE r.run_id = $3 AND ${TO_BE_ENDED}`,
+  TO_BE_ENDED,
   '',
 );
 
-/** @returns undefined when the run is not there to take: not its turn, taken, ended */
+/** Whether losing or failing the run once more would end it as error. */
+export const isLastChance = ({ failures }: Pick<Claim, 'failures'>): boolean =>
+  failures === FAILURES_MAX - 1;
+
+/**
+ * @param lastChances false: not a run on its last chance
+ * @returns undefined when the run is not there to take: not its turn, taken, ended
+ */
 export async function claimRun(
   db: Db,
   claimer: Claimer,
   runId: string,
+  lastChances = true,
 ): Promise<Claim | undefined> {
-  return claim(db, 'claim-run', CLAIM_ONE, [claimer.workerId, claimer.leaseMs, runId]);
+  const { workerId, leaseMs } = claimer;
+  return claim(db, 'claim-run', CLAIM_ONE, [workerId, leaseMs, runId, lastChances]);
 }
 
 /**
  * Takes the oldest run that waits for at least `ageMs`.
+ * @param lastChances false: not a run on its last chance
  * @returns undefined when there is none
  */
 export async function claimNextRun(
   db: Db,
   claimer: Claimer,
   ageMs: number,
+  lastChances = true,
 ): Promise<Claim | undefined> {
-  return claim(db, 'claim-next-run', CLAIM_NEXT, [claimer.workerId, claimer.leaseMs, ageMs]);
+  const { workerId, leaseMs } = claimer;
+  return claim(db, 'claim-next-run', CLAIM_NEXT, [workerId, leaseMs, ageMs, lastChances]);
 }
 
-/** Fences the worker that holds `runId` with `term`, to end the run in its place. */
+/** Fences the worker that holds or held `runId` with `term`, to end the run in its place. */
 export async function takeOverRun(
   db: Db,
   claimer: Claimer,

@@ -1,10 +1,13 @@
 /**
  * Executes runs in a number of slots. Runs come by wake-ups (BullMQ), by signals, and by looking: with
  * a slot free, the oldest claimable run in Postgres is taken. The look is the way when Redis is away.
+ *
+ * Of the runs that were lost as often as one may be, one at a time is executed in a process: if one of them
+ * kills it, the others, which may only have been beside it each time, do not lose their last chance with it.
  */
 import type { Service } from '../lib/service.ts';
 import type { RunConsumer, RunHandler } from '../queue/port.ts';
-import { claimNextRun, claimRun } from '../runs/claim.ts';
+import { claimNextRun, claimRun, isLastChance } from '../runs/claim.ts';
 import type { Claim, Claimer } from '../runs/claim.ts';
 import { execute } from './execute.ts';
 import type { ActiveRun, ExecuteDeps } from './execute.ts';
@@ -35,6 +38,8 @@ export function createWorker(deps: WorkerDeps): Worker {
   const active = new Map<string, ActiveRun>();
   /** Claims under way count as taken slots. */
   let claiming = 0;
+  /** Where a run on its last chance is executed, or may be being claimed. */
+  let lastChanceTaken = false;
   let stopping = false;
   let timer: NodeJS.Timeout | undefined;
   let stopped: Promise<void> | undefined;
@@ -42,11 +47,30 @@ export function createWorker(deps: WorkerDeps): Worker {
 
   const free = (): boolean => !stopping && active.size + claiming < deps.slots;
 
+  /** Claims with one at a time allowed to bring a run on its last chance. */
+  async function claimWith(
+    take: (lastChances: boolean) => Promise<Claim | undefined>,
+  ): Promise<Claim | undefined> {
+    const ours = !lastChanceTaken;
+    if (ours) lastChanceTaken = true;
+    claiming++;
+    let kept = false;
+    try {
+      const claim = await take(ours);
+      kept = ours && claim !== undefined && isLastChance(claim);
+      return claim;
+    } finally {
+      claiming--;
+      if (ours && !kept) lastChanceTaken = false;
+    }
+  }
+
   function begin(claim: Claim): ActiveRun {
     const run = execute(deps, claim);
     active.set(run.runId, run);
     void run.done.then(() => {
       active.delete(run.runId);
+      if (isLastChance(claim)) lastChanceTaken = false;
       waiting.shift()?.();
       if (!deps.wakeUpsWork()) void look(false);
     });
@@ -57,14 +81,13 @@ export function createWorker(deps: WorkerDeps): Worker {
     // The consumer has as many slots as the worker, but runs found by looking take some of them.
     while (!stopping && !free()) await new Promise<void>((resolve) => waiting.push(resolve));
     if (stopping) return false;
-    claiming++;
     let claim: Claim | undefined;
     try {
-      claim = await claimRun(deps.pool, deps.claimer, runId);
+      claim = await claimWith((lastChances) =>
+        claimRun(deps.pool, deps.claimer, runId, lastChances),
+      );
     } catch (error) {
       deps.onTrouble('claim', error);
-    } finally {
-      claiming--;
     }
     if (claim === undefined) {
       waiting.shift()?.();
@@ -91,9 +114,8 @@ export function createWorker(deps: WorkerDeps): Worker {
         const ageMs = askedNow || !deps.wakeUpsWork() ? 0 : OVERDUE_MS;
         askedNow = false;
         while (free()) {
-          claiming++;
-          const claim = await claimNextRun(deps.pool, deps.claimer, ageMs).finally(
-            () => claiming--,
+          const claim = await claimWith((lastChances) =>
+            claimNextRun(deps.pool, deps.claimer, ageMs, lastChances),
           );
           if (claim === undefined) break;
           begin(claim);

@@ -127,8 +127,7 @@ describe('with room in Redis', () => {
         const before = await lasts();
         // Of runs that are between two steps nothing comes: a checkpoint waits for Postgres.
         await waitUntil(
-          async () =>
-            (await lasts()).filter((last, i) => last > (before[i] ?? 0) + 30).length >= 4,
+          async () => (await lasts()).filter((last, i) => last > (before[i] ?? 0) + 30).length >= 4,
           { timeoutMs: 10_000, what: 'events while Postgres is away' },
         );
       });

@@ -197,7 +197,9 @@ test('[68] garbage on every channel is warned of, counted and passed over; liste
   await expectWhole(run);
   await expectWhole(other);
   const metrics = await cluster.request('GET', '/metrics');
-  expect(metrics.body).toMatch(/millrace_troubles_total\{[^}]*what="message of an end"[^}]*\} [1-9]/);
+  expect(metrics.body).toMatch(
+    /millrace_troubles_total\{[^}]*what="message of an end"[^}]*\} [1-9]/,
+  );
   for (const { ended } of [...cluster.workers.values(), ...cluster.servers.map((s) => s.process)])
     expect(ended).toBeNull();
 });

@@ -218,11 +218,11 @@ test('[40] a run that kills its process each time ends as error; the runs beside
   );
   supervisor.catch(() => undefined);
   const beside = await Promise.all(
-    Array.from({ length: 6 }, async () => {
+    Array.from({ length: 4 }, async () => {
       const threadId = await cluster.createThread();
-      const plan: Plan = { steps: 60, events: 10, eventMs: 20 };
+      const plan: Plan = { steps: 40, events: 10, eventMs: 20 };
       const runId = await cluster.createRun(threadId, plan);
-      return { threadId, runId, client: cluster.join(threadId, runId), expected: 600 };
+      return { threadId, runId, client: cluster.join(threadId, runId), expected: 400 };
     }),
   );
   for (const { client } of beside) await client.until(10);
