@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { AppError } from './errors.ts';
+import { redactUrl } from './telemetry/redact.ts';
 
 export class ConfigInvalidError extends AppError {
   readonly code = 'config_invalid';
@@ -150,7 +151,8 @@ export function addToEnvironment(variables: Readonly<Record<string, string>>): v
 }
 
 function redact(name: string, value: unknown): unknown {
+  // What is no URL may have a password with anything in it.
   return name.endsWith('_URL') && typeof value === 'string'
-    ? value.replace(/\/\/[^@/]*@/, '//***@')
+    ? redactUrl(value.replace(/\/\/.*@/s, '//***@'))
     : value;
 }

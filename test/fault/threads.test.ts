@@ -191,7 +191,8 @@ test('[41] the only worker is lost and nobody starts another: the run waits, its
     expect(status).toBe(204);
     await client.end(5_000);
     await other.end(5_000);
-    expect(await alone.row(runId)).toMatchObject({ status: 'interrupted', attempt: 1 });
+    // The taking over counts as one.
+    expect(await alone.row(runId)).toMatchObject({ status: 'interrupted', attempt: 2 });
     const clients = [[client], [other]];
     expect(await violationsIn(alone, { threadId, runId, clients })).toEqual([]);
     const thread = await alone.request('GET', `/threads/${threadId}`);

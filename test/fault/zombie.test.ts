@@ -158,6 +158,10 @@ test('[5c] the raised fence is in what Redis lost, and the zombie wakes: its eve
     const client = cluster.join(threadId, runId);
     const { meta, stream } = createKeys(cluster.keyPrefix).log(threadId);
     await waitUntil(() => readFileSync(trace, 'utf8').includes('blocks'), { timeoutMs: 10_000 });
+    // The archive has all of it, so what was before is the fence and an empty stream.
+    await waitUntil(async () => (await redis.hget(meta, 'p')) === (await redis.hget(meta, 'l')), {
+      timeoutMs: 2_000,
+    });
     const before = { meta: await redis.dumpBuffer(meta), last: await redis.hget(meta, 'l') };
     const zombie = await cluster.workerOf(runId);
     const seen = client.events.length;
