@@ -13,7 +13,6 @@ export default {
     'test/support/fault-project/*.ts',
     'test/support/pregel-project/*.ts',
     'test/support/custom-apps/*.ts',
-    'test/nemesis/soak.ts',
     'test/e2e/graphs/*.ts',
   ],
   project: ['src/**/*.{ts,mjs}!', 'test/**/*.{ts,mjs}', 'scripts/**/*.{ts,mjs}'],

@@ -94,7 +94,7 @@ describe('signals', () => {
     let statements = 0;
     const query = ((...args: Parameters<Db['query']>) => {
       statements++;
-      return db.query(...args);
+      db.query(...args);
     }) as Db['query'];
     return { db: { query }, statements: () => statements };
   }

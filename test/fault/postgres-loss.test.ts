@@ -180,7 +180,10 @@ describe('with a small budget in Redis', () => {
       CREATE TRIGGER no_room BEFORE INSERT ON threads EXECUTE FUNCTION no_room()`);
     await expectHeld(run);
     const refused = await cluster.request('POST', '/threads', {});
-    expect(refused).toEqual({ status: 507, body: expect.stringContaining('storage_full') });
+    expect(refused).toEqual({
+      status: 507,
+      body: expect.stringContaining('storage_full') as string,
+    });
     const read = await cluster.request('GET', `/threads/${run.threadId}/runs/${run.runId}`);
     expect(read).toMatchObject({ status: 200, body: { status: 'running' } });
     await cluster.pool.query('DROP FUNCTION no_room CASCADE');

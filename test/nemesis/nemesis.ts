@@ -14,6 +14,7 @@ import type { Victim } from './faults.ts';
 import { createJournal } from './journal.ts';
 import type { Violation } from './journal.ts';
 import { schedule } from './schedule.ts';
+import type { FaultKind } from './schedule.ts';
 import { startWorkload } from './workload.ts';
 import type { Client } from './target.ts';
 import type { Figures } from './workload.ts';
@@ -23,6 +24,8 @@ export interface NemesisOptions {
   /** How long faults are inflicted. */
   readonly forMs: number;
   readonly users: number;
+  /** Default: all. */
+  readonly kinds?: FaultKind[] | undefined;
   /** Told of each fault, and of each violation. */
   onNote?(text: string): void;
 }
@@ -92,7 +95,7 @@ export async function playNemesis(options: NemesisOptions): Promise<NemesisRepor
     const recoveriesMs: number[] = [];
     const canaries: Promise<void>[] = [];
     const until = performance.now() + options.forMs;
-    for (const fault of schedule(seed)) {
+    for (const fault of schedule(seed, options.kinds)) {
       await delay(fault.afterMs);
       if (performance.now() >= until || journal.violations.length > 0) break;
       journal.note(`${fault.kind} for ${fault.forMs} ms`);
@@ -101,7 +104,9 @@ export async function playNemesis(options: NemesisOptions): Promise<NemesisRepor
       journal.note(`${fault.kind} is over`);
       faults[fault.kind] = (faults[fault.kind] ?? 0) + 1;
       canaries.push(
-        recovery(workload.client).then((ms) => void (ms === undefined || recoveriesMs.push(ms))),
+        recovery(workload.client).then((ms) => {
+          if (ms !== undefined) recoveriesMs.push(ms);
+        }),
       );
     }
     await workload.stop();

@@ -34,10 +34,11 @@ export interface PlannedFault {
 
 const PAUSE_MS_MAX = 2_500;
 
-/** Endless. */
-export function* schedule(seed: number): Generator<PlannedFault> {
+export const FAULT_KINDS = Object.keys(FAULTS) as FaultKind[];
+
+/** Endless. @param kinds of which faults are chosen */
+export function* schedule(seed: number, kinds = FAULT_KINDS): Generator<PlannedFault> {
   const random = createRandom(seed);
-  const kinds = Object.keys(FAULTS) as FaultKind[];
   for (;;) {
     const kind = random.pick(kinds) ?? 'kill worker';
     yield {

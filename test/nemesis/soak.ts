@@ -1,8 +1,8 @@
 /**
  * npm run soak -- --minutes 10 --seed 7 --users 12
  *
- * Several rounds, each with a deployment and a seed of its own (seed, seed + 1, …); stops at the first violation. With
- * `--url` the users alone play against a server that is there already, which must serve the graphs of
+ * Several rounds, each with a deployment and a seed of its own (seed, seed + 1, …); stops at the first violation.
+ * With `--only "kill worker,kill redis"` those faults alone are inflicted. With `--url` the users alone play against a server that is there already, which must serve the graphs of
  * test/support/fault-project (or `--assistants a,b` that count as they do); nothing is broken there.
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,6 +11,7 @@ import { startSharedServers } from '../support/shared-servers.ts';
 import { createJournal } from './journal.ts';
 import { playNemesis, renderReport } from './nemesis.ts';
 import type { NemesisReport } from './nemesis.ts';
+import { FAULT_KINDS } from './schedule.ts';
 import { startWorkload } from './workload.ts';
 
 const ROUND_MINUTES_MAX = 5;
@@ -20,6 +21,7 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '10' },
     seed: { type: 'string', default: String(Date.now() % 1e9) },
     users: { type: 'string', default: '12' },
+    only: { type: 'string' },
     url: { type: 'string', multiple: true },
     header: { type: 'string', multiple: true, default: [] },
     assistants: { type: 'string', default: 'probe,counter' },
@@ -28,6 +30,12 @@ const { values } = parseArgs({
 const minutes = Number(values.minutes);
 const seed = Number(values.seed);
 const users = Number(values.users);
+const kinds = values.only?.split(',').map((name) => {
+  const kind = FAULT_KINDS.find((known) => known === name.trim());
+  if (kind === undefined)
+    throw new Error(`--only: expected some of ${FAULT_KINDS.join(', ')}; found ${name}`);
+  return kind;
+});
 if (!(minutes > 0) || !Number.isInteger(seed) || !(users >= 1))
   throw new Error('expected --minutes > 0, --seed an integer, --users >= 1');
 
@@ -76,7 +84,7 @@ async function playRounds(): Promise<boolean> {
     for (let round = 0; Date.now() < endAt; round++) {
       const forMs = Math.min(endAt - Date.now(), ROUND_MINUTES_MAX * 60_000);
       say(`round ${round + 1}, seed ${seed + round}, ${(forMs / 1_000).toFixed(0)} s`);
-      const report = await playNemesis({ seed: seed + round, forMs, users, onNote: say });
+      const report = await playNemesis({ seed: seed + round, forMs, users, kinds, onNote: say });
       say(renderReport(report));
       sum.runs += report.figures.runs;
       sum.events += report.figures.events;

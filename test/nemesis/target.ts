@@ -125,7 +125,10 @@ export function createClient(target: Target, journal: Journal, random: Random): 
       let after: string | undefined;
       for (let n = 0; ; n++) {
         figures.connections++;
-        const stream = openSse(pickUrl(own) + path, { lastEventId: after, headers: target.headers });
+        const stream = openSse(pickUrl(own) + path, {
+          lastEventId: after,
+          headers: target.headers,
+        });
         const cutAt = cuts[n] ?? Number.POSITIVE_INFINITY;
         while (!stream.ended && stream.error === undefined && stream.events.length < cutAt) {
           if (Date.now() > deadline) break;

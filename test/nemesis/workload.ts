@@ -72,7 +72,7 @@ export function startWorkload(
       steps: 1 + random.below(4),
       events: 1 + random.below(random.chance(0.1) ? 400 : 40),
       eventMs: random.pick([0, 1, 5, 15]) ?? 0,
-      tag: `${newId()}`,
+      tag: newId(),
       ...(options.effectsFile === undefined ? {} : { effects: options.effectsFile }),
     };
   }
@@ -166,9 +166,7 @@ export function startWorkload(
     gone: boolean,
   ): Promise<string> {
     const of = run.threadId;
-    const archive = gone
-      ? undefined
-      : await client.replay(`${pathOf(run)}/stream`, of, random);
+    const archive = gone ? undefined : await client.replay(`${pathOf(run)}/stream`, of, random);
     const answer = await client.call('GET', pathOf(run), undefined, { of });
     if (answer === undefined) return 'unknown';
     let status = (answer.body as { status?: string }).status ?? `HTTP ${answer.status}`;
@@ -198,7 +196,8 @@ export function startWorkload(
     const whole = status === 'success' ? run.expected : undefined;
     yield* counterViolations(archive, whole, run.from);
     yield* endViolations({ row: status, api: status, archive, clients });
-    if (status === 'interrupted' && !run.stoppable) yield 'it is interrupted, nobody asked for that';
+    if (status === 'interrupted' && !run.stoppable)
+      yield 'it is interrupted, nobody asked for that';
     const last = archive.at(-1)?.data ?? '';
     if (status === 'error' && !EXCUSED.test(last)) yield `it failed with ${last}`;
     if (status === 'timeout') yield 'it timed out';
@@ -217,7 +216,9 @@ export function startWorkload(
           begin(random, threadId, { strategy, stoppable }),
         ),
       );
-      await Promise.all(runs.map((run) => run && followAll(random, run, 1)));
+      await Promise.all(
+        runs.flatMap((run) => (run === undefined ? [] : [followAll(random, run, 1)])),
+      );
     },
     async cancel(random, threadId) {
       const run = await begin(random, threadId, { stoppable: true });

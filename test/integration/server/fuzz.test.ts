@@ -72,7 +72,8 @@ beforeAll(async () => {
     input: { n: 1 },
   });
   ids['run_id'] = (run.json() as { run_id: string }).run_id;
-  ids['assistant_id'] = app.assistantId;
+  const assistant = await app.call('POST', '/assistants', { graph_id: 'test' });
+  ids['assistant_id'] = (assistant.json() as { assistant_id: string }).assistant_id;
 });
 afterAll(() => app.stop());
 
@@ -126,7 +127,10 @@ const hostile = fc.constantFrom(...HOSTILE);
 
 /** Values that fit `schema`, but for about one in eight at each place. */
 function valuesOf(schema: Schema | undefined, name = '', depth = 0): Arbitrary<unknown> {
-  return fc.oneof({ weight: 7, arbitrary: fitting(schema, name, depth) }, { weight: 1, arbitrary: hostile });
+  return fc.oneof(
+    { weight: 7, arbitrary: fitting(schema, name, depth) },
+    { weight: 1, arbitrary: hostile },
+  );
 }
 
 function fitting(schema: Schema | undefined, name: string, depth: number): Arbitrary<unknown> {
@@ -138,7 +142,7 @@ function fitting(schema: Schema | undefined, name: string, depth: number): Arbit
   const among = schema.anyOf ?? schema.oneOf ?? schema.allOf;
   if (among !== undefined && among.length > 0)
     return fc.oneof(...among.map((part) => fitting(part, name, depth + 1)));
-  if (name === 'assistant_id' || name === 'graph_id') return fc.constant('test');
+  if (name === 'graph_id') return fc.constant('test');
   const known = ids[name];
   if (known !== undefined) return fc.constant(known);
   switch (Array.isArray(schema.type) ? schema.type[0] : schema.type) {
@@ -162,13 +166,14 @@ function fitting(schema: Schema | undefined, name: string, depth: number): Arbit
         ),
         { requiredKeys: schema.required ?? [] },
       );
+    case undefined:
     default:
       return fc.oneof(hostile, fc.jsonValue({ maxDepth: 3 }));
   }
 }
 
 const text = (value: unknown): string =>
-  typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
+  typeof value === 'string' ? value : JSON.stringify(value);
 
 function requestsOf(operation: Operation): Arbitrary<{ url: string; body: string | undefined }> {
   const parameters = fc.record(
@@ -177,7 +182,10 @@ function requestsOf(operation: Operation): Arbitrary<{ url: string; body: string
         name,
         ids[name] === undefined
           ? valuesOf(schema, name)
-          : fc.oneof({ weight: 5, arbitrary: fc.constant(ids[name]) }, { weight: 1, arbitrary: hostile }),
+          : fc.oneof(
+              { weight: 5, arbitrary: fc.constant(ids[name]) },
+              { weight: 1, arbitrary: hostile },
+            ),
       ]),
     ),
     { requiredKeys: operation.parameters.filter((p) => p.in === 'path').map((p) => p.name) },
@@ -187,7 +195,8 @@ function requestsOf(operation: Operation): Arbitrary<{ url: string; body: string
       ? fc.constant(undefined)
       : valuesOf(operation.body).map((value) => JSON.stringify(value));
   return fc.tuple(parameters, body).map(([given, json]) => {
-    const escaped = (value: unknown): string => encodeURIComponent(text(value).replaceAll(/\p{Surrogate}/gu, '\ufffd'));
+    const escaped = (value: unknown): string =>
+      encodeURIComponent(text(value).replaceAll(/\p{Surrogate}/gu, '\ufffd'));
     const path = operation.path.replaceAll(/\{(\w+)\}/g, (_, name: string) =>
       escaped((given as Record<string, unknown>)[name]),
     );
