@@ -1,4 +1,6 @@
 /** The rules of the stores, asked at the moment that matters: late batches, two archivers, loud signals, hostile texts. */
+import { createConnection, createServer } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { archiveRows } from '../../src/events/archive.ts';
 import type { ArchiveRow } from '../../src/events/archive.ts';
 import type { LogOwner } from '../../src/events/backend.ts';
@@ -129,6 +131,50 @@ describe('signals', () => {
       await database.drop();
     }
   });
+});
+
+test('[43] a LISTEN connection that is half open is found within 10 s, and whoever listens is told to look', async () => {
+  const { hostname, port } = new URL(app.core.config.DATABASE_URL);
+  const links = new Set<Socket>();
+  const relay = createServer((client) => {
+    const upstream = createConnection({ host: hostname, port: Number(port) });
+    for (const socket of [client, upstream]) {
+      links.add(socket);
+      socket.on('error', () => undefined);
+    }
+    client.pipe(upstream).pipe(client);
+  });
+  await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve));
+  const through = new URL(app.core.config.DATABASE_URL);
+  through.host = `127.0.0.1:${(relay.address() as AddressInfo).port}`;
+  const signals = createPostgresSignals(app.core.pool, {
+    url: through.href,
+    prefix: 'half',
+    onError: () => undefined,
+  });
+  let gaps = 0;
+  const heard: string[] = [];
+  signals.on('queue', (payload) => heard.push(payload));
+  await signals.start();
+  signals.onGap(() => gaps++);
+  try {
+    signals.publish('queue', 'before');
+    await waitUntil(() => heard.includes('before'), { timeoutMs: 2_000 });
+    // Nothing of what is open carries anything any more, and nobody says so.
+    for (const socket of links) socket.unpipe().pause();
+    await waitUntil(() => gaps > 0, { timeoutMs: 10_000, what: 'the connection to be made anew' });
+    await waitUntil(
+      () => {
+        signals.publish('queue', 'after');
+        return heard.includes('after');
+      },
+      { timeoutMs: 2_000, what: 'signals over the new connection' },
+    );
+  } finally {
+    for (const socket of links) socket.destroy();
+    await signals.stop();
+    relay.close();
+  }
 });
 
 describe('[47] hostile texts', () => {
