@@ -29,6 +29,7 @@ export const ERROR_CODES = [
   'log_unavailable',
   'migration_failed',
   'not_in_actor',
+  'option_invalid',
   'postgres_unavailable',
   'redis_misconfigured',
   'run_cancelled',

@@ -37,12 +37,11 @@ command(
   .option('-p, --port <port>', 'port to listen on (PORT)');
 command('serve', 'answer the API', async () => (await import('./cli/serve.ts')).serveCommand)
   .option('-H, --host <address>', 'address to listen on (HOST)')
-  .option('-p, --port <port>', 'port to listen on (PORT)');
-command(
-  'worker',
-  'execute runs',
-  async () => (await import('./cli/worker.ts')).workerCommand,
-).option('-c, --concurrency <runs>', 'runs at once (N_JOBS_PER_WORKER)');
+  .option('-p, --port <port>', 'port to listen on (PORT)')
+  .option('--processes <n>', 'processes that share the port (1)');
+command('worker', 'execute runs', async () => (await import('./cli/worker.ts')).workerCommand)
+  .option('-c, --concurrency <runs>', 'runs at once in each process (N_JOBS_PER_WORKER)')
+  .option('--processes <n>', 'processes (1)');
 command('migrate', 'bring the database schema up to date', async () => {
   return (await import('./cli/migrate.ts')).migrateCommand;
 });

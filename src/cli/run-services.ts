@@ -12,7 +12,8 @@ import type { Config } from '../config.ts';
 import type { Service } from '../lib/service.ts';
 import { startEmbeddedPostgres } from '../postgres/embedded.ts';
 import { createLog } from '../telemetry/log.ts';
-import type { Log } from '../telemetry/log.ts';
+import type { Log, LogOptions } from '../telemetry/log.ts';
+import { onStopAsked, tellReady } from './supervised.ts';
 
 /** A stop that takes longer than the grace for runs and this is given up. */
 const STOP_LIMIT_MS = 30_000;
@@ -24,11 +25,7 @@ export async function runServices(
   overrides: Record<string, string> = {},
 ): Promise<number> {
   const config = readProjectConfig(overrides);
-  const log = createLog({
-    level: config.LOG_LEVEL,
-    format: config.LOG_FORMAT ?? (process.stdout.isTTY ? 'text' : 'json'),
-    name,
-  });
+  const log = createLog(logOptions(config, name));
   const signalled = nextSignal();
   const database = await ensureDatabase(config, log);
   const core = await createCore(
@@ -44,16 +41,14 @@ export async function runServices(
       await service.start();
     }
     log.info(`millrace ${name} ready`, { worker_id: config.WORKER_ID, pid: process.pid });
+    tellReady();
     const signal = await signalled;
     log.info(`${signal}: stopping`);
   } finally {
-    const limit = setTimeout(
-      () => {
-        log.error('stop takes too long, giving up');
-        process.exit(1);
-      },
-      config.BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS * 1_000 + STOP_LIMIT_MS,
-    );
+    const limit = setTimeout(() => {
+      log.error('stop takes too long, giving up');
+      process.exit(1);
+    }, stopLimitMs(config));
     for (const service of started.reverse()) await service.stop();
     await database.stop();
     clearTimeout(limit);
@@ -61,6 +56,15 @@ export async function runServices(
   log.info(`millrace ${name} stopped`);
   return 0;
 }
+
+export const stopLimitMs = (config: Config): number =>
+  config.BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS * 1_000 + STOP_LIMIT_MS;
+
+export const logOptions = (config: Config, name: string): LogOptions => ({
+  level: config.LOG_LEVEL,
+  format: config.LOG_FORMAT ?? (process.stdout.isTTY ? 'text' : 'json'),
+  name,
+});
 
 /** The configuration of the project in this folder: its langgraph.json may bring variables along. */
 export function readProjectConfig(overrides: Record<string, string> = {}): Config {
@@ -81,6 +85,10 @@ export function nextSignal(): Promise<NodeJS.Signals> {
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
+    onStopAsked(() => {
+      first = false;
+      resolve('SIGTERM');
+    });
   });
 }
 

@@ -1,11 +1,16 @@
 /** `millrace worker`: executes runs. */
 import { createWorkerOf } from '../app.ts';
+import { preloadGraphs } from '../graphs/preload.ts';
+import { processCount, runProcesses } from './processes.ts';
 import { runServices } from './run-services.ts';
 
-export function workerCommand(options: { concurrency?: string }): Promise<number> {
-  return runServices(
-    'worker',
-    (core) => [createWorkerOf(core)],
-    options.concurrency === undefined ? {} : { N_JOBS_PER_WORKER: options.concurrency },
+export function workerCommand(options: {
+  concurrency?: string;
+  processes?: string;
+}): Promise<number> {
+  const overrides: Record<string, string> =
+    options.concurrency === undefined ? {} : { N_JOBS_PER_WORKER: options.concurrency };
+  return runProcesses('worker', processCount(options.processes), overrides, () =>
+    runServices('worker', (core) => [preloadGraphs(core), createWorkerOf(core)], overrides),
   );
 }

@@ -46,7 +46,7 @@ export async function loadExport(spec: ExportSpec): Promise<unknown> {
 function exportsOf(module: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const whole = module['default'];
   const compiled = typeof whole === 'object' && whole !== null && '__esModule' in whole;
-  return compiled ? (whole) : module;
+  return compiled ? whole : module;
 }
 
 async function registerTypeScript(): Promise<void> {

@@ -36,6 +36,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   listen_failed: undefined,
   migration_failed: undefined,
   not_in_actor: 500,
+  option_invalid: undefined,
   postgres_unavailable: 503,
   redis_misconfigured: undefined,
   run_cancelled: 409,

@@ -50,11 +50,11 @@ async function dev(env: Record<string, string> = {}): Promise<TestProcess> {
   return started;
 }
 
-async function wait(): Promise<unknown> {
+async function wait(graphId = 'agent'): Promise<unknown> {
   const answer = await fetch(`http://127.0.0.1:${port}/runs/wait`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: '{"assistant_id":"agent","input":{}}',
+    body: JSON.stringify({ assistant_id: graphId, input: {} }),
   });
   return await answer.json();
 }
@@ -78,6 +78,19 @@ test('a changed file is in force a moment later', async () => {
     timeoutMs: 10_000,
   });
   expect(await wait()).toEqual({ said: 'second' });
+});
+
+test('a graph that cannot be loaded is told at the start, and by its runs; the others are executed', async () => {
+  writeFileSync(
+    join(folder, 'langgraph.json'),
+    '{"graphs":{"broken":"./src/agent.ts:missing","agent":"./src/agent.ts:graph"}}',
+  );
+  const millrace = await dev();
+  expect(await wait()).toEqual({ said: 'first' });
+  expect(await wait('broken')).toMatchObject({ __error__: { error: 'GraphInvalidError' } });
+  expect(millrace.output()).toMatch(
+    /graph cannot be loaded graph_id=broken[\s\S]*has no export "missing"[\s\S]*graph loaded graph_id=agent[\s\S]*ready/,
+  );
 });
 
 test('a port that is taken is named', async () => {

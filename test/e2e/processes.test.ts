@@ -1,0 +1,126 @@
+/** `--processes N`: what users expect of it when one of them dies, when all are to stop, and when none can start. */
+import { fileURLToPath } from 'node:url';
+import { freePort } from '../../src/lib/free-port.ts';
+import { createEmptyDatabase } from '../support/postgres.ts';
+import type { TestDatabase } from '../support/postgres.ts';
+import { startMillrace } from '../support/processes.ts';
+import type { TestProcess } from '../support/processes.ts';
+import { waitUntil } from '../support/wait-until.ts';
+
+const GRAPHS = fileURLToPath(new URL('./graphs/langgraph.json', import.meta.url));
+const WAIT = { timeoutMs: 20_000 };
+
+let database: TestDatabase;
+let env: Record<string, string>;
+let url: string;
+const started: TestProcess[] = [];
+beforeAll(async () => {
+  database = await createEmptyDatabase();
+  const port = await freePort();
+  url = `http://127.0.0.1:${port}`;
+  env = {
+    DATABASE_URL: database.url,
+    PORT: String(port),
+    ENABLE_WORKERS: 'true',
+    LANGGRAPH_CONFIG_PATH: GRAPHS,
+    BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: '0',
+    WORKER_HEARTBEAT_INTERVAL: '0.5',
+    WORKER_HEARTBEAT_TTL: '1.5',
+    SWEEPER_INTERVAL: '0.3',
+    LOG_FORMAT: 'json',
+  };
+});
+afterAll(async () => {
+  for (const process of started) await process.kill();
+  await database.drop();
+});
+
+async function start(command: string): Promise<TestProcess> {
+  const process = await startMillrace([command, '--processes', '2'], {
+    env: { ...env, WORKER_ID: command },
+  });
+  started.push(process);
+  await process.waitForOutput(/ready.*[\s\S]*ready/);
+  return process;
+}
+
+/** Of each start so far, in order. */
+function readyPids(process: TestProcess): number[] {
+  return [...process.output().matchAll(/^.*ready.*"pid":(\d+).*$/gm)].map(([, pid]) => Number(pid));
+}
+
+async function isAlive(pid: number): Promise<boolean> {
+  return await Promise.resolve().then(() => {
+    try {
+      return process.kill(pid, 0);
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function wait(): Promise<number> {
+  const answer = await fetch(`${url}/runs/wait`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', connection: 'close' },
+    body: JSON.stringify({ assistant_id: 'counter', input: {} }),
+  });
+  await answer.text();
+  return answer.status;
+}
+
+test('two processes share the port, and two execute; one that is killed is started again; SIGTERM ends all', async () => {
+  const [serve, worker] = await Promise.all([start('serve'), start('worker')]);
+  expect(await Promise.all(Array.from({ length: 20 }, wait))).toEqual(Array(20).fill(200));
+  const { rows } = await database.pool.query<{ worker_id: string }>(
+    'SELECT DISTINCT worker_id FROM runs ORDER BY worker_id',
+  );
+  expect(rows.map((row) => row.worker_id)).toEqual(['worker-1', 'worker-2']);
+
+  for (const group of [serve, worker]) {
+    const [first] = readyPids(group);
+    process.kill(first ?? 0, 'SIGKILL');
+    await waitUntil(() => readyPids(group).length === 3, WAIT);
+  }
+  expect(await Promise.all(Array.from({ length: 20 }, wait))).toEqual(Array(20).fill(200));
+
+  for (const group of [serve, worker]) {
+    expect(await group.stop()).toBe(0);
+    const alive = await Promise.all(readyPids(group).map(isAlive));
+    expect(alive).toEqual([false, false, false]);
+  }
+}, 60_000);
+
+test('processes end with the one that started them', async () => {
+  const worker = await start('worker');
+  process.kill(worker.pid, 'SIGKILL');
+  const pids = readyPids(worker);
+  expect(pids).toHaveLength(2);
+  await waitUntil(async () => !(await Promise.all(pids.map(isAlive))).includes(true), WAIT);
+});
+
+test.each([
+  [
+    'a setting that is wrong',
+    ['worker', '--processes', '2'],
+    { N_JOBS_PER_WORKER: 'x' },
+    'N_JOBS_PER_WORKER:',
+  ],
+  [
+    'a process that cannot start',
+    ['worker', '--processes', '2'],
+    { DATABASE_URL: 'postgres://127.0.0.1:1/x' },
+    'start failed',
+  ],
+  [
+    'a wrong number',
+    ['serve', '--processes', '0'],
+    {},
+    '--processes: expected a whole number from 1 to 64, found 0',
+  ],
+])('%s ends the command and says why', async (_, args, more, said) => {
+  const process = await startMillrace(args, { env: { ...env, ...more } });
+  started.push(process);
+  expect(await process.waitForEnd()).toBe(1);
+  expect(process.output()).toContain(said);
+});
