@@ -116,13 +116,11 @@ describe('signals', () => {
     try {
       signals.publish('log', 'x'.repeat(9_000));
       signals.publish('log', '\u{1f600}'.repeat(3_000));
-      const writers = Array.from({ length: 64 }, async (_, writer) => {
-        for (let i = 0; i < 50; i++) {
-          await database.pool.query('SELECT 1');
-          signals.publish('log', `${writer}-${i}`);
-        }
-      });
-      await Promise.all(writers);
+      for (let round = 0; round < 50; round++) {
+        const writers = Array.from({ length: 64 }, () => database.pool.query('SELECT 1'));
+        await Promise.all(writers);
+        for (const writer of writers.keys()) signals.publish('log', `${writer}-${round}`);
+      }
       await waitUntil(() => heard.size === 64 * 50, { timeoutMs: 5_000, what: 'all signals' });
       expect(statements()).toBeLessThan((64 * 50) / 4);
       expect(errors).toEqual([]);

@@ -41,6 +41,12 @@ const RULES: Record<string, string> = {
          lag((metadata ->> 'run_attempt')::int) OVER (PARTITION BY thread_id, metadata ->> 'run_id' ORDER BY position) AS before
        FROM checkpoints WHERE checkpoint_ns = '') c
     WHERE before > attempt`,
+  'a date of a cron has no run, or several': `
+    SELECT NULL, t.cron_id, t.dates, coalesce(r.runs, 0) AS runs
+    FROM (SELECT cron_id, count(run_id) AS dates FROM cron_ticks GROUP BY cron_id) t
+    LEFT JOIN (SELECT metadata ->> 'cron_id' AS cron, count(*) AS runs FROM runs WHERE metadata ? 'cron_id' GROUP BY 1) r
+      ON r.cron = t.cron_id::text
+    WHERE t.dates <> coalesce(r.runs, 0)`,
   'a webhook was not settled': `SELECT NULL, delivery_id, status, run_id FROM webhook_deliveries WHERE status <> 'delivered'`,
   'a run has several webhooks': `SELECT NULL, run_id, count(*) FROM webhook_deliveries GROUP BY run_id HAVING count(*) > 1`,
 };

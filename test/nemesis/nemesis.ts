@@ -91,6 +91,13 @@ export async function playNemesis(options: NemesisOptions): Promise<NemesisRepor
       webhookUrl: `${receiver.url}/hook`,
       effectsFile,
     });
+    for (const assistant of ASSISTANTS)
+      await workload.client.call('POST', '/runs/crons', {
+        assistant_id: assistant,
+        schedule: '* * * * *',
+        on_run_completed: 'keep',
+        input: { plan: { steps: 1, events: 3 } },
+      });
     const faults: Record<string, number> = {};
     const recoveriesMs: number[] = [];
     const canaries: Promise<void>[] = [];
@@ -100,6 +107,8 @@ export async function playNemesis(options: NemesisOptions): Promise<NemesisRepor
       if (performance.now() >= until || journal.violations.length > 0) break;
       journal.note(`${fault.kind} for ${fault.forMs} ms`);
       options.onNote?.(`${fault.kind} for ${fault.forMs} ms`);
+      // A date in the middle of the fault, or two when it lasts.
+      await cluster.pool.query('UPDATE crons SET next_run_date = now()').catch(() => undefined);
       await inflict(victim, fault);
       journal.note(`${fault.kind} is over`);
       faults[fault.kind] = (faults[fault.kind] ?? 0) + 1;
@@ -111,6 +120,7 @@ export async function playNemesis(options: NemesisOptions): Promise<NemesisRepor
     }
     await workload.stop();
     await Promise.all(canaries);
+    await cluster.pool.query('UPDATE crons SET enabled = false, next_run_date = NULL');
     await checkAfterwards(cluster.pool, journal, { receiver, effectsFile });
     return {
       seed,
