@@ -198,7 +198,7 @@ test('[65] 50 clients that come back at the very end of a 9,000-event run cost w
 });
 
 test('[69] 1,000 clients wait for 4 runs: while nothing happens they cost next to no query, and all are answered at once', async () => {
-  const quiet = { atStep: 0, then: 'silent', forMs: 6_000 } as const;
+  const quiet = { atStep: 0, then: 'silent', forMs: 9_000 } as const;
   const runs = await Promise.all(
     Array.from({ length: 4 }, () => begin({ steps: 1, events: 1, ...quiet })),
   );
@@ -222,8 +222,8 @@ test('[69] 1,000 clients wait for 4 runs: while nothing happens they cost next t
     const body = (await response.json()) as { n: number };
     return { run: run?.runId, at: Date.now(), n: body.n };
   });
-  await waitUntil(async () => (await inASecond()) < alone + 30, {
-    timeoutMs: 5_000,
+  await waitUntil(async () => (await inASecond()) < alone + 60, {
+    timeoutMs: 8_000,
     what: 'a second with few statements',
   });
   for (const { runId } of runs) expect((await cluster.row(runId)).status).toBe('running');
@@ -261,7 +261,7 @@ test('[48] clocks that jump by an hour, back at a worker and forth at the next: 
   await cluster.workers.get('w1')?.kill();
   await cluster.startWorker('back', { ...wrong(files[0]), WORKER_HEARTBEAT_TTL: '4' });
   const server = await cluster.startServer(wrong(files[1]));
-  const run = await begin({ steps: 10, events: 30, eventMs: 15 });
+  const run = await begin({ steps: 10, events: 60, eventMs: 15 });
   const visitor = openVisitor(server.url + run.path);
   await visitor.now.until(20);
   writeFileSync(files[0] ?? '', String(-3_600_000));
@@ -275,8 +275,8 @@ test('[48] clocks that jump by an hour, back at a worker and forth at the next: 
     body: JSON.stringify({ assistant_id: 'probe', input: { plan: { steps: 1, events: 3 } } }),
   });
   expect(await other.json()).toMatchObject({ n: 3 });
-  await cluster.startWorker('forth', wrong(files[1]));
   await cluster.workers.get('back')?.kill();
+  await cluster.startWorker('forth', wrong(files[1]));
   await visitor.now.end();
   expect(await violationsIn(cluster, { ...run, clients: [visitor.sessions] })).toEqual([]);
   expect(await cluster.row(run.runId)).toMatchObject({ status: 'success', attempt: 2 });

@@ -79,6 +79,10 @@ describe('[42] 20 posts at once to one thread', () => {
     expect(thread.body).toMatchObject({ status: 'idle' });
     return rows;
   }
+  const stored = async (threadId: string): Promise<number> => {
+    const found = await cluster.pool.query('SELECT 1 FROM events WHERE thread_id = $1', [threadId]);
+    return found.rowCount ?? 0;
+  };
   const ran = (trace: string): number => readFileSync(trace, 'utf8').trim().split('\n').length;
 
   test('reject: those that find a run there are told 409, the others run one after the other', async () => {
@@ -116,10 +120,14 @@ describe('[42] 20 posts at once to one thread', () => {
 
   test('rollback: the last one succeeds, and of those that were rolled back nothing is left', async () => {
     const [threadId, trace] = [await cluster.createThread(), markFile(folder)];
+    // One has written already: its events and checkpoints have to go.
+    const firstId = await cluster.createRun(threadId, { steps: 20, events: 10, eventMs: 10 });
+    await waitUntil(async () => (await stored(threadId)) > 15, { timeoutMs: 5_000 });
     expect(new Set(await post(threadId, 'rollback', trace))).toEqual(new Set([200]));
     const rows = await rowsOf(threadId);
     expect(rows.at(-1)?.status).toBe('success');
     const kept = rows.map(({ run_id: runId }) => runId);
+    expect(kept).not.toContain(firstId);
     const { rows: foreign } = await cluster.pool.query(
       `SELECT 1 FROM events e JOIN terms t USING (thread_id, term)
        WHERE e.thread_id = $1 AND NOT t.run_id = ANY($2)
