@@ -22,6 +22,7 @@ const MAY_IMPORT = {
   assistants: [...BASE, 'postgres/'],
   threads: [...BASE, 'postgres/', 'checkpoints/', 'runs/'],
   graphs: [...BASE, 'postgres/', 'pregel/', ...STATE],
+  auth: [...BASE, 'postgres/visibility[.]ts', 'graphs/'], // decisions; knows no HTTP
   bus: STORES,
   workflow: [...BASE, 'telemetry/', 'pregel/', 'bus/'],
   compat: STORES,
@@ -31,6 +32,7 @@ const MAY_IMPORT = {
   worker: [...RUNS, 'pregel/', 'graphs/', ...STATE, 'bus/', 'workflow/', 'compat/', 'maintenance/'],
   server: [
     ...RUNS,
+    'auth/',
     'assistants/',
     'threads/',
     'webhooks/',

@@ -3,6 +3,7 @@
  * Everything is made here and handed on; nothing below looks for its dependencies itself.
  */
 import { randomBytes } from 'node:crypto';
+import { createProjectAuth } from './auth/project-auth.ts';
 import type { Config } from './config.ts';
 import { CheckpointStorage } from './checkpoints/storage.ts';
 import { createDirectBackend } from './events/direct-backend.ts';
@@ -34,7 +35,7 @@ import { createKeys } from './redis/keys.ts';
 import { refuseEviction } from './redis/policy.ts';
 import { createScripts } from './redis/scripts.ts';
 import type { SubmitDeps } from './runs/submit.ts';
-import { cronRunOf } from './server/cron-run.ts';
+import { cronRunsOf } from './server/cron-run.ts';
 import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { createAddressGuard } from './webhooks/addresses.ts';
@@ -56,6 +57,15 @@ export async function createCore(
 ) {
   // Before anything is connected: it refuses a wrong setting.
   const guard = createAddressGuard(config.WEBHOOK_ALLOW);
+  const project =
+    graphOptions.file === undefined ? undefined : readLangGraphJson(graphOptions.file);
+  // In workers as well: they fire crons. What cannot be asked who may do what does not start.
+  const auth = await createProjectAuth(project?.auth, {
+    development: config.development,
+    warn: (text) => {
+      log.warn(text);
+    },
+  });
   const metrics = createMetrics();
   const onTrouble = (what: string, error: unknown): void => {
     metrics.troubles.inc({ what: what.replace(/[0-9a-f-]{36}/, '').trim() });
@@ -143,11 +153,14 @@ export async function createCore(
         });
   const directLog = createDirectBackend({ db: pool, signals });
 
-  const project =
-    graphOptions.file === undefined ? undefined : readLangGraphJson(graphOptions.file);
   const store = createProjectStore(pool, project?.store);
   const graphs = createGraphRegistry(
-    { checkpoints: new CheckpointStorage(pool), store },
+    {
+      checkpoints: new CheckpointStorage(pool),
+      store,
+      langSmith: config.langSmith !== undefined,
+      schemas: { timeoutMs: config.LANGGRAPH_SCHEMA_RESOLVE_TIMEOUT_MS, onTrouble },
+    },
     graphOptions,
   );
   const submit: SubmitDeps = { pool, queue, signals, keys, scripts, onTrouble };
@@ -170,7 +183,7 @@ export async function createCore(
     webhooks,
     createCronScheduler({
       submit,
-      buildRun: cronRunOf,
+      buildRun: cronRunsOf(auth),
       metrics,
       pollMs: config.SWEEPER_INTERVAL * 1_000,
       onTrouble,
@@ -223,6 +236,8 @@ export async function createCore(
     graphs,
     store,
     http: project?.http,
+    ui: project?.ui,
+    auth,
     submit,
     metrics,
     claimer,
@@ -260,6 +275,7 @@ export function createWorkerOf(core: Core): Worker {
   return createWorker({
     ...core,
     leases,
+    langSmith: config.langSmith,
     slots: config.N_JOBS_PER_WORKER,
     graceMs: config.BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS * 1_000,
     timeoutMs: config.BG_JOB_TIMEOUT_SECS * 1_000,

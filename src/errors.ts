@@ -8,6 +8,8 @@ export const ERROR_CODES = [
   'address_refused',
   'assistant_exists',
   'assistant_not_found',
+  'auth_failed',
+  'auth_refused',
   'body_unsupported',
   'checkpointer_missing',
   'command_refused',
@@ -43,6 +45,7 @@ export const ERROR_CODES = [
   'thread_busy',
   'thread_exists',
   'thread_not_found',
+  'ui_unavailable',
   'update_invalid',
 ] as const;
 export type ErrorCode = (typeof ERROR_CODES)[number];

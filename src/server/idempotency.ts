@@ -1,6 +1,8 @@
 /** The header `Idempotency-Key`: a request that is sent again with it gets the runs of the first one. */
 import { createHash } from 'node:crypto';
 import type { Request, Response } from 'express';
+import type { Access } from '../auth/gate.ts';
+import { EVERYTHING } from '../postgres/visibility.ts';
 import type { NewRun } from '../runs/create.ts';
 import type { RunRow } from '../runs/run.ts';
 import { submitOnce } from '../runs/submit-once.ts';
@@ -25,32 +27,54 @@ export async function submitAsked(
   response: Response,
   threadId: string | undefined,
   newRuns: readonly NewRun[],
+  { user }: Access,
 ): Promise<SubmittedOnce> {
-  const key = keyOf(request, threadId);
+  const key = idempotencyKeyOf(request, threadId, user, request.body as unknown);
   if (key === undefined)
     return {
       runs: await Promise.all(newRuns.map((newRun) => submitRun(deps, newRun))),
       replayed: false,
     };
-  const { runs, replayed } = await submitOnce(deps, newRuns, key);
+  const visible = newRuns[0]?.visible ?? EVERYTHING;
+  const { runs, replayed } = await submitOnce(deps, newRuns, { ...key, visible });
   if (replayed && !response.headersSent) response.setHeader(REPLAYED, 'true');
   return { runs: runs.map(asCreated), replayed };
 }
 
-function keyOf(request: Request, threadId: string | undefined): IdempotencyKey | undefined {
+/** A key as a request has it, before anybody knows what its sender may see. */
+export type RequestKey = Omit<IdempotencyKey, 'visible'>;
+
+/**
+ * @param user two users' keys are two keys; undefined: no auth is configured
+ * @param what a request with the key must be the same in
+ * @returns undefined: the request has none
+ * @throws {InputInvalidError} the key is none
+ */
+export function idempotencyKeyOf(
+  request: Request,
+  threadId: string | undefined,
+  user: Access['user'],
+  what: unknown,
+): RequestKey | undefined {
+  const identity = user?.identity;
   const key = request.headers['idempotency-key'];
   if (key === undefined) return undefined;
   if (typeof key !== 'string' || key === '' || key.length > KEY_LENGTH_MAX)
     throw new InputInvalidError(
       `Idempotency-Key: expected 1 to ${KEY_LENGTH_MAX} characters, found ${key.length}`,
     );
-  const body = JSON.stringify((request.body as unknown) ?? {});
   return {
-    scope: `${request.method} ${threadId ?? ''}`,
+    scope: [
+      request.method,
+      threadId ?? '',
+      ...(identity === undefined ? [] : [sha256(identity).toString('base64url')]),
+    ].join(' '),
     key,
-    bodyHash: createHash('sha256').update(body).digest(),
+    bodyHash: sha256(JSON.stringify(what ?? {})),
   };
 }
+
+const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 /** Every request is answered like the first: what became of the run since is another question. */
 const asCreated = (run: RunRow): RunRow => ({

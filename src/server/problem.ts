@@ -4,6 +4,7 @@
  */
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
 import { z } from 'zod';
+import { AuthRefusedError } from '../auth/refusal.ts';
 import { AppError } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
 import { isTransient, sqlState } from '../postgres/pool.ts';
@@ -15,6 +16,9 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   address_refused: undefined,
   assistant_exists: 409,
   assistant_not_found: 404,
+  auth_failed: undefined,
+  // Carries its own.
+  auth_refused: undefined,
   body_unsupported: 415,
   checkpointer_missing: 500,
   command_refused: 400,
@@ -50,6 +54,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   thread_busy: 409,
   thread_exists: 409,
   thread_not_found: 404,
+  ui_unavailable: 500,
   update_invalid: 400,
 };
 
@@ -112,6 +117,11 @@ export function problemHandler(log: Log, bodyBytesMax: number): ErrorRequestHand
   return (error: unknown, request, response, _next) => {
     if (error instanceof z.ZodError) {
       sendZodError(response, error);
+      return;
+    }
+    if (error instanceof AuthRefusedError && !response.headersSent) {
+      response.setHeaders(error.headers);
+      sendText(response, error.status, error.message);
       return;
     }
     const { status, text, ours } = problemOf(error, bodyBytesMax);

@@ -4,6 +4,7 @@ import type { Response } from 'express';
 import { DELETED } from '../events/ends.ts';
 import { isTransient } from '../postgres/pool.ts';
 import type { Db } from '../postgres/pool.ts';
+import { EVERYTHING } from '../postgres/visibility.ts';
 import { isTerminal } from '../runs/run.ts';
 import { readOutcome } from '../runs/find.ts';
 import type { Outcome } from '../runs/find.ts';
@@ -13,6 +14,8 @@ import { sendJsonText } from './respond.ts';
 
 /** So often something is written, so that no proxy takes the connection for dead. */
 const KEEP_ALIVE_MS = 1_000;
+/** A wait that lasts longer says at once what it can: which run it is and where a client comes back to. */
+const HEADERS_AFTER_MS = 20;
 /** How long an outcome may be waited for when Postgres is away just as the run has ended. */
 const OUTCOME_LIMIT_MS = 60_000;
 const OUTCOME_RETRY_MS = { first: 50, max: 1_000 };
@@ -32,17 +35,29 @@ export async function answerWithEnd(
   response: Response,
   options: WaitOptions,
 ): Promise<void> {
-  const { runId } = options;
+  const { runId, threadId, cancelOnDisconnect } = options;
   const gone = new AbortController();
+  const query = cancelOnDisconnect ? '?cancel_on_disconnect=1' : '';
+  // Where a client comes back to when the connection breaks: a second POST would be a second run.
+  response.setHeader('location', `/threads/${threadId}/runs/${runId}/join${query}`);
+  const sendHeaders = (): void => {
+    if (response.headersSent) return;
+    response.setHeader('content-type', 'application/json');
+    response.flushHeaders();
+  };
+  const headers = setTimeout(sendHeaders, HEADERS_AFTER_MS);
   const keepAlive = setInterval(() => {
-    if (!response.headersSent) response.setHeader('content-type', 'application/json');
+    sendHeaders();
     response.write('\n');
   }, KEEP_ALIVE_MS);
+  const endTimers = (): void => {
+    clearTimeout(headers);
+    clearInterval(keepAlive);
+  };
   let answered = false;
   const onClose = (): void => {
     gone.abort(NOT_WAITING);
-    if (!answered && options.cancelOnDisconnect && !context.open.stopping)
-      cancelLeft(context, options);
+    if (!answered && cancelOnDisconnect && !context.open.stopping) cancelLeft(context, options);
   };
   response.once('close', onClose);
   try {
@@ -57,13 +72,13 @@ export async function answerWithEnd(
       outcome =
         end.status === DELETED ? undefined : await outcomeOf(context.pool, runId, gone.signal);
     }
-    clearInterval(keepAlive);
+    endTimers();
     answered = true;
     sendJsonText(response, answerOf(outcome));
   } catch (error) {
     if (!gone.signal.aborted) throw error;
   } finally {
-    clearInterval(keepAlive);
+    endTimers();
     // When the look has answered, nobody listens any more.
     gone.abort(NOT_WAITING);
   }
@@ -96,16 +111,18 @@ function answerOf(outcome: Outcome | undefined): string {
 const errorText = (error: { error: string; message: string }): string =>
   JSON.stringify({ __error__: error });
 
-/** The client has left, and had asked that its run then stops. */
+/** The client has left, and had asked that its run then stops; whether it may ask that was looked at then. */
 export function cancelLeft(
   context: RouteContext,
   run: { readonly threadId: string; readonly runId: string },
 ): void {
-  cancel(context.submit, run.threadId, [run.runId], 'interrupt').catch((error: unknown) => {
-    context.log.warn('cancel after disconnect failed', {
-      thread_id: run.threadId,
-      run_id: run.runId,
-      error,
-    });
-  });
+  cancel(context.submit, run.threadId, [run.runId], 'interrupt', EVERYTHING).catch(
+    (error: unknown) => {
+      context.log.warn('cancel after disconnect failed', {
+        thread_id: run.threadId,
+        run_id: run.runId,
+        error,
+      });
+    },
+  );
 }

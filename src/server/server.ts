@@ -9,6 +9,7 @@ import type { Express, RequestHandler } from 'express';
 import { ensureSystemAssistants } from '../assistants/assistant.ts';
 import { AppError } from '../errors.ts';
 import type { Service } from '../lib/service.ts';
+import { authentication } from './auth/authenticate.ts';
 import { createTermAttempts } from './attempts.ts';
 import type { RouteContext } from './context.ts';
 import { cors } from './cors.ts';
@@ -18,6 +19,7 @@ import { createOpenResponses } from './open-responses.ts';
 import { createPostgresGuard } from './postgres-guard.ts';
 import { notFound, problemHandler, sendText } from './problem.ts';
 import { routes } from './routes.ts';
+import { createUiBundles } from './ui-bundles.ts';
 import { createIdSuffixes } from './v2/event-ids.ts';
 import { acceptSockets } from './v2/sockets.ts';
 
@@ -43,9 +45,12 @@ export interface Server extends Service {
 export function createServer(deps: ServerDeps): Server {
   const open = createOpenResponses();
   const custom = createCustomApp(deps.http?.app);
+  const servesUi = deps.http?.disabled.includes('ui') !== true;
+  const bundles = createUiBundles(servesUi ? deps.ui : undefined, deps.log);
   const context: RouteContext = {
     ...deps,
     open,
+    bundles,
     guard: createPostgresGuard(deps.pool),
     attempts: createTermAttempts(deps.pool),
     suffixes: createIdSuffixes(deps.pool),
@@ -114,6 +119,7 @@ export function createServer(deps: ServerDeps): Server {
       if (http.listening) return;
       await ensureSystemAssistants(deps.pool, deps.graphs.ids(), deps.config.LANGGRAPH_CONFIG);
       await custom.load();
+      await bundles.load();
       await listen();
       deps.webhooks.listening(urlOf(deps.config.HOST, port));
       deps.log.info('listening', { url: `http://${deps.config.HOST}:${port}` });
@@ -145,7 +151,11 @@ function createApp(context: RouteContext, custom: RequestHandler): Express {
     sendText(response, 503, 'This server is stopping, try again');
   };
 
-  app.use(cors(context.http?.cors), refuseWhenStopping, custom);
+  const authenticate = authentication(context.auth);
+  app.use(cors(context.http?.cors), refuseWhenStopping);
+  // The project may open its own routes; the API stays behind.
+  if (context.http?.customRouteAuth === false) app.use(custom, authenticate);
+  else app.use(authenticate, custom);
   app.use(
     express.json({
       limit: BODY_BYTES_MAX,

@@ -26,10 +26,13 @@ import type { Claim } from '../runs/claim.ts';
 import { finishRun, handOverRun, rollBackRun, webhookOf } from '../runs/finish.ts';
 import type { Finished, RunEnding } from '../runs/finish.ts';
 import { FAILURES_MAX } from '../runs/lease.ts';
+import { userConfigurable } from '../runs/run.ts';
 import type { CancelAction, TerminalStatus } from '../runs/run.ts';
 import { publishEnd } from '../runs/publish-end.ts';
 import { openTerm } from '../runs/term.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { feedbackUrls } from './feedback.ts';
+import type { LangSmith } from './feedback.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 
 /** How long a graph may take to stop after its signal was aborted, before it is left behind. */
@@ -50,6 +53,7 @@ export interface ExecuteDeps {
   readonly graphs: GraphRegistry;
   readonly leases: LeaseKeeper;
   readonly metrics: Metrics;
+  readonly langSmith: LangSmith | undefined;
   readonly timeoutMs: number;
   onTrouble(what: string, error: unknown): void;
 }
@@ -159,13 +163,16 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     for (const { type, data } of rootLifecycle(claim, 'running')) writer.emit(type, data);
     const graph = await deps.graphs.get(claim.graphId ?? '');
     const { kwargs } = claim;
-    return graph.execute({
+    const result = await graph.execute({
       runId: claim.runId,
       threadId: claim.threadId,
       attempt: claim.attempt,
       input: kwargs.input,
       command: kwargs.command,
-      config: kwargs.config,
+      config: {
+        ...kwargs.config,
+        configurable: { ...kwargs.config.configurable, ...userConfigurable(claim.user) },
+      },
       context: kwargs.context,
       streamModes: kwargs.stream_mode as StreamMode[],
       streamSubgraphs: kwargs.subgraphs,
@@ -184,6 +191,19 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
         drained: () => writer.drained(),
       },
     });
+    await askForFeedback(writer);
+    return result;
+  }
+
+  async function askForFeedback(writer: LogWriter): Promise<void> {
+    const { feedback_keys: keys } = claim.kwargs;
+    if (keys === null || keys.length === 0 || deps.langSmith === undefined) return;
+    try {
+      const urls = await feedbackUrls(deps.langSmith, claim.runId, keys);
+      if (!abort.signal.aborted) writer.emit('feedback', JSON.stringify(urls));
+    } catch (error) {
+      deps.onTrouble(`feedback URLs of run ${claim.runId}`, error);
+    }
   }
 
   async function outcomeOf(execution: Promise<ExecutionResult>): Promise<Outcome | Error> {

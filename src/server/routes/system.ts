@@ -1,6 +1,7 @@
 /** What a load balancer, an operator and a client ask first. */
 import { Router } from 'express';
 import type { RequestHandler } from 'express';
+import { open } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
 import { PostgresUnavailableError } from '../postgres-guard.ts';
 import { sendJson } from '../respond.ts';
@@ -30,8 +31,9 @@ export function systemRoutes(context: RouteContext): Router {
       flags: {
         assistants: !disabled.includes('assistants'),
         crons: true,
-        langsmith: false,
-        langsmith_tracing_replicas: false,
+        langsmith: traces(context.config),
+        // A run's `langsmith_tracer` is traced beside the project of the environment.
+        langsmith_tracing_replicas: context.config.langSmith !== undefined,
       },
       graphs: graphs.ids(),
     });
@@ -71,8 +73,12 @@ export function systemRoutes(context: RouteContext): Router {
   };
 
   const router = Router();
-  router.get('/ok', ok);
-  router.get('/info', info);
-  router.get('/health', health);
+  router.get('/ok', open(ok));
+  router.get('/info', open(info));
+  router.get('/health', open(health));
   return router;
 }
+
+/** As the official server says it: with a key, unless tracing is switched off. */
+const traces = ({ langSmith, LANGSMITH_TRACING: tracing }: RouteContext['config']): boolean =>
+  langSmith !== undefined && tracing?.toLowerCase() !== 'false';
