@@ -33,6 +33,8 @@ export interface Claim {
   /** For the reopen: the newest term with a start, and what Postgres has. */
   readonly logTerm: number;
   readonly archivedSeq: number;
+  /** The thread was made for this run alone and has no checkpoint. */
+  readonly freshThread: boolean;
 }
 
 export interface Claimer {
@@ -56,6 +58,7 @@ interface ClaimRow {
   log_clean: boolean;
   log_term: number;
   archived_seq: number;
+  fresh: boolean;
 }
 
 /**
@@ -71,7 +74,8 @@ const ELIGIBLE = `
 const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): string => `
   WITH candidate AS MATERIALIZED (${candidate}),
   thread AS MATERIALIZED (
-    SELECT t.thread_id, t.term + 1 AS term, t.log_clean, t.log_term, t.archived_seq
+    SELECT t.thread_id, t.term + 1 AS term, t.log_clean, t.log_term, t.archived_seq, t.hidden AND t.term = 0
+      AND NOT EXISTS (SELECT 1 FROM checkpoints k WHERE k.thread_id = t.thread_id) AS fresh
     FROM threads t JOIN candidate USING (thread_id) FOR NO KEY UPDATE OF t ${wait}
   ), taken AS MATERIALIZED (
     SELECT r.run_id FROM runs r JOIN thread USING (thread_id)
@@ -93,7 +97,7 @@ const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): s
     FROM claimed c, thread WHERE thread.log_clean
   )
   SELECT c.run_id, c.thread_id, c.assistant_id, a.graph_id, c.kwargs, c.metadata, c.auth, c.term, c.attempt,
-    c.failures, c.cancel_action, c.first_seq, thread.log_clean, thread.log_term, thread.archived_seq
+    c.failures, c.cancel_action, c.first_seq, thread.log_clean, thread.log_term, thread.archived_seq, thread.fresh
   FROM claimed c JOIN thread USING (thread_id) LEFT JOIN assistants a ON a.assistant_id = c.assistant_id`;
 
 const CLAIM_ONE = claimSql(
@@ -195,6 +199,7 @@ function fromRow(row: ClaimRow): Claim {
     runFirst: row.first_seq,
     logTerm: row.log_term,
     archivedSeq: row.archived_seq,
+    freshThread: row.fresh,
   };
 }
 
