@@ -18,6 +18,7 @@ export interface Victim {
 type Fault = (victim: Victim, which: number) => Promise<() => Promise<void> | void>;
 
 const SLOW_MS = 60;
+const TAIL_MS = 1_000;
 let workersStarted = 100;
 
 function workerAt({ cluster }: Victim, which: number): [string, TestProcess] {
@@ -91,6 +92,17 @@ const faults: Record<FaultKind, Fault> = {
   'kill pubsub': async ({ cluster }) => {
     await cluster.redis.command('CLIENT', 'KILL', 'TYPE', 'pubsub');
     return now;
+  },
+  'lose a tail': async (victim, which) => {
+    const { cluster, postgres } = victim;
+    postgres.pause();
+    // Events that clients see, and that no archiver can store.
+    await delay(TAIL_MS);
+    await cluster.redis.kill();
+    const startAnother = await loseWorker(victim, which, (worker) => worker.kill());
+    await cluster.redis.restart();
+    postgres.resume();
+    return startAnother;
   },
   'kill postgres': async ({ postgres }) => {
     await postgres.kill();

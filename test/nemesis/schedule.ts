@@ -15,6 +15,8 @@ export const FAULTS = {
   'lose redis replies': 600,
   'slow redis': 3_000,
   'kill pubsub': 0,
+  /** What only Redis and a worker have, both lost: who saw it is due a rewind. */
+  'lose a tail': 500,
   'kill postgres': 2_500,
   'freeze postgres': 2_500,
   'cut postgres': 0,
