@@ -9,6 +9,7 @@ import type { Service } from '../lib/service.ts';
 import type { RunConsumer, RunHandler } from '../queue/port.ts';
 import { claimNextRun, claimRun, isLastChance } from '../runs/claim.ts';
 import type { Claim, Claimer } from '../runs/claim.ts';
+import { contextOf, recordSpan } from '../telemetry/tracing.ts';
 import { execute } from './execute.ts';
 import type { ActiveRun, ExecuteDeps } from './execute.ts';
 
@@ -65,7 +66,19 @@ export function createWorker(deps: WorkerDeps): Worker {
     }
   }
 
-  function begin(claim: Claim): ActiveRun {
+  /** @param begun when the claim was asked for, of performance.now */
+  function begin(claim: Claim, begun: number): ActiveRun {
+    deps.tell.runClaimed(claim, {
+      wait: claim.attempt === 1 ? Math.max(claim.dueSeconds, 0) : undefined,
+      claim: (performance.now() - begun) / 1_000,
+    });
+    const parent = contextOf(claim.kwargs.trace);
+    const endMs = Date.now();
+    const startMs = endMs - (performance.now() - begun);
+    const ids = { 'run.id': claim.runId, 'run.attempt': claim.attempt };
+    if (claim.attempt === 1)
+      recordSpan('queue wait', parent, { startMs: endMs - claim.dueSeconds * 1_000, endMs }, ids);
+    recordSpan('claim', parent, { startMs, endMs }, ids);
     const run = execute(deps, claim);
     active.set(run.runId, run);
     void run.done.then(() => {
@@ -81,6 +94,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     // The consumer has as many slots as the worker, but runs found by looking take some of them.
     while (!stopping && !free()) await new Promise<void>((resolve) => waiting.push(resolve));
     if (stopping) return false;
+    const begun = performance.now();
     let claim: Claim | undefined;
     try {
       claim = await claimWith((lastChances) =>
@@ -93,7 +107,7 @@ export function createWorker(deps: WorkerDeps): Worker {
       waiting.shift()?.();
       return true;
     }
-    await begin(claim).done;
+    await begin(claim, begun).done;
     return true;
   };
 
@@ -114,11 +128,12 @@ export function createWorker(deps: WorkerDeps): Worker {
         const ageMs = askedNow || !deps.wakeUpsWork() ? 0 : OVERDUE_MS;
         askedNow = false;
         while (free()) {
+          const begun = performance.now();
           const claim = await claimWith((lastChances) =>
             claimNextRun(deps.pool, deps.claimer, ageMs, lastChances),
           );
           if (claim === undefined) break;
-          begin(claim);
+          begin(claim, begun);
         }
       } while (lookAgain as boolean);
     } catch (error) {
