@@ -173,7 +173,12 @@ test('[68] garbage on every channel is warned of, counted and passed over; liste
     big,
   ];
   for (const text of garbage) {
-    for (const channel of [keys.ends(run.threadId), keys.control, log.live, keys.log('nobody').live])
+    for (const channel of [
+      keys.ends(run.threadId),
+      keys.control,
+      log.live,
+      keys.log('nobody').live,
+    ])
       await redis.publish(channel, text);
     // Postgres takes no \0 and no more than 8,000 bytes.
     if (text !== big && !text.includes('\u0000'))
