@@ -12,6 +12,7 @@ import { QUEUE_BACKENDS } from './queue/port.ts';
 import type { QueueBackend } from './queue/port.ts';
 import { KEY_PATH } from './runs/fairness.ts';
 import { parseRedisAddress, REDIS_URL_EXPECTED } from './redis/address.ts';
+import { redactUrl } from './telemetry/redact.ts';
 
 export class ConfigInvalidError extends AppError {
   readonly code = 'config_invalid';
@@ -283,7 +284,8 @@ export function addToEnvironment(variables: Readonly<Record<string, string>>): v
 
 function redact(name: string, value: unknown): unknown {
   if (name === 'OPS_PASSWORD') return '***';
+  // What is no URL may have a password with anything in it.
   return name.endsWith('_URL') && typeof value === 'string'
-    ? value.replace(/\/\/[^@/]*@/, '//***@')
+    ? redactUrl(value.replace(/\/\/.*@/s, '//***@'))
     : value;
 }

@@ -67,6 +67,8 @@ export class InputInvalidError extends AppError {
 
 /** Postgres: stack depth limit exceeded, as by JSON of 10,000 levels. */
 const TOO_DEEP = '54001';
+/** Postgres: no space left on its disk. */
+const DISK_FULL = '53100';
 /** Postgres: \u0000 or a lone surrogate, where a schema let it through. */
 const UNSTORABLE = new Set(['22021', '22P05']);
 
@@ -82,6 +84,8 @@ function problemOf(error: unknown, bodyBytesMax: number): Problem {
     const status = STATUS[error.code];
     if (status !== undefined) return { status, text: error.message, ours: status >= 500 };
   }
+  if (sqlState(error) === DISK_FULL)
+    return { status: 507, text: 'storage_full: Postgres has no room left', ours: true };
   if (isTransient(error))
     return { status: 503, text: 'Postgres does not answer, try again later', ours: true };
   if (error instanceof RangeError || sqlState(error) === TOO_DEEP)
