@@ -13,6 +13,7 @@ import type { Log } from '../telemetry/log.ts';
 const STATUS: Record<ErrorCode, number | undefined> = {
   actor_timeout: 500,
   address_refused: undefined,
+  agent_silent: 504,
   assistant_exists: 409,
   assistant_not_found: 404,
   body_unsupported: 415,
@@ -22,6 +23,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   cron_not_found: 404,
   cursor_invalid: 410,
   delivery_not_found: 404,
+  document_invalid: 400,
   effect_unknown: 500,
   embedding_failed: 502,
   event_invalid: 400,
@@ -34,7 +36,10 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   log_fenced: undefined,
   log_unavailable: 503,
   listen_failed: undefined,
+  message_invalid: 400,
   migration_failed: undefined,
+  model_failed: 502,
+  node_failed: 500,
   not_in_actor: 500,
   option_invalid: undefined,
   postgres_unavailable: 503,
@@ -51,6 +56,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   thread_exists: 409,
   thread_not_found: 404,
   update_invalid: 400,
+  workflow_not_found: 404,
 };
 
 /** A value that fits its schema and is wrong all the same; the message names it and what was expected. */
