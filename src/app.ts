@@ -4,6 +4,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Config } from './config.ts';
+import { createBus } from './bus/bus.ts';
+import { createBusChannels } from './bus/channels.ts';
+import { createPubSubTransport } from './bus/pubsub.ts';
+import { deleteExpiredMessages } from './bus/store.ts';
 import { CheckpointStorage } from './checkpoints/storage.ts';
 import { createDirectBackend } from './events/direct-backend.ts';
 import { createRunEnds } from './events/ends.ts';
@@ -19,6 +23,8 @@ import { createArchiver } from './maintenance/archiver.ts';
 import { createCronScheduler } from './maintenance/cron-scheduler.ts';
 import { createSweeper } from './maintenance/sweeper.ts';
 import { createWebhookSender } from './maintenance/webhook-sender.ts';
+import { createOpenAiProvider } from './models/openai.ts';
+import { createScriptedProvider } from './models/scripted.ts';
 import { migrate } from './postgres/migrate.ts';
 import { createPool } from './postgres/pool.ts';
 import { createMemorySignals, createPostgresSignals } from './postgres/signals.ts';
@@ -38,6 +44,12 @@ import { cronRunOf } from './server/cron-run.ts';
 import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { createAddressGuard } from './webhooks/addresses.ts';
+import { createAgentHost } from './workflows/agent-host.ts';
+import { WORKFLOW_GRAPH } from './workflows/execution.ts';
+import { WorkflowGraph } from './workflows/graph.ts';
+import { createMailer } from './workflows/mail.ts';
+import { createSecrets } from './workflows/secrets.ts';
+import { createDocuments, deleteExpiredWorkflows } from './workflows/workflow.ts';
 import { createWorker } from './worker/worker.ts';
 import type { Worker } from './worker/worker.ts';
 import { createLeaseKeeper } from './worker/lease-keeper.ts';
@@ -146,9 +158,44 @@ export async function createCore(
   const project =
     graphOptions.file === undefined ? undefined : readLangGraphJson(graphOptions.file);
   const store = createProjectStore(pool, project?.store);
+  const busTransport = createPubSubTransport({
+    db: pool,
+    signals,
+    redis,
+    channels: createBusChannels(config.BUS_CHANNEL_PREFIX),
+    leaseMs: config.BUS_LEASE_SECS * 1_000,
+    onTrouble,
+  });
+  const bus = createBus(busTransport, { onTrouble });
+  const documents = createDocuments(pool);
+  const workflowDeps = {
+    models: {
+      openai: createOpenAiProvider({
+        baseUrl: config.OPENAI_BASE_URL,
+        apiKey: config.OPENAI_API_KEY,
+        model: config.OPENAI_MODEL,
+        timeoutMs: config.MODEL_TIMEOUT_SECS * 1_000,
+        retries: config.MODEL_MAX_RETRIES,
+      }),
+      scripted: createScriptedProvider(),
+    },
+    guard,
+    mailer: createMailer({ url: config.SMTP_URL, from: config.SMTP_FROM }),
+    secrets: createSecrets(config.workflowSecrets),
+    askTimeoutMs: config.BUS_ASK_TIMEOUT_SECS * 1_000,
+    log,
+    pubsub: bus,
+    documents,
+    onTrouble,
+  };
   const graphs = createGraphRegistry(
     { checkpoints: new CheckpointStorage(pool), store },
-    graphOptions,
+    {
+      ...graphOptions,
+      hidden: {
+        [WORKFLOW_GRAPH]: (dependencies) => new WorkflowGraph(workflowDeps, dependencies),
+      },
+    },
   );
   const submit: SubmitDeps = { pool, queue, signals, keys, scripts, onTrouble };
   const claimer = { workerId: config.WORKER_ID, leaseMs: config.WORKER_HEARTBEAT_TTL * 1_000 };
@@ -189,7 +236,11 @@ export async function createCore(
       leaseMs: claimer.leaseMs,
       cancelDeadlineMs: config.CANCEL_DEADLINE_SECS * 1_000,
       temporaryThreadTtlMs: config.TEMPORARY_THREAD_TTL_SECS * 1_000,
-      expirers: [() => store.deleteExpired()],
+      expirers: [
+        () => store.deleteExpired(),
+        () => deleteExpiredMessages(pool),
+        () => deleteExpiredWorkflows(pool),
+      ],
     }),
   ];
   if (redis !== undefined && scripts !== undefined)
@@ -206,7 +257,7 @@ export async function createCore(
       }),
     );
 
-  const services: Service[] = [signals, ends, hub, ...chores];
+  const services: Service[] = [signals, ends, hub, busTransport, ...chores];
 
   return {
     config,
@@ -221,6 +272,10 @@ export async function createCore(
     hub,
     reader,
     graphs,
+    busTransport,
+    bus,
+    documents,
+    workflowDeps,
     store,
     http: project?.http,
     submit,
@@ -257,7 +312,15 @@ export function createWorkerOf(core: Core): Worker {
     stallLimitMs: config.WORKER_STALL_LIMIT * 1_000,
     onTrouble: core.onTrouble,
   });
-  return createWorker({
+  const host = createAgentHost({
+    db: core.pool,
+    transport: core.busTransport,
+    bus: core.bus,
+    documents: core.documents,
+    models: core.workflowDeps.models,
+    slots: config.AGENT_SLOTS,
+  });
+  const worker = createWorker({
     ...core,
     leases,
     slots: config.N_JOBS_PER_WORKER,
@@ -278,4 +341,15 @@ export function createWorkerOf(core: Core): Worker {
             ),
     wakeUpsWork: () => redis?.commands.status === 'ready',
   });
+  return {
+    active: () => worker.active(),
+    async start() {
+      await host.start();
+      await worker.start();
+    },
+    async stop() {
+      await worker.stop();
+      await host.stop();
+    },
+  };
 }

@@ -82,6 +82,29 @@ const Environment = z.object({
   WEBHOOK_MAX_ATTEMPTS: count(8, 1, 100),
   /** Seconds before the second attempt; each later one waits four times as long, at most an hour. */
   WEBHOOK_RETRY_SECS: seconds(5, 0.01),
+  /** Any OpenAI-compatible endpoint, for the AI nodes of workflows. Unset: OpenAI's own. */
+  OPENAI_BASE_URL: url('http:', 'https:').optional(),
+  OPENAI_API_KEY: z.string().optional(),
+  /** For AI nodes that name no model. */
+  OPENAI_MODEL: z.string().optional(),
+  /** Seconds until a model's first token, and between two of them. */
+  MODEL_TIMEOUT_SECS: seconds(60),
+  /** Attempts after the first at a model that answers 429 or 5xx, with back-off. */
+  MODEL_MAX_RETRIES: count(4, 0, 20),
+  /** Begins the bus's channels in Redis: `agent:messages:{agent_id}`, `agent:messages:broadcast`. */
+  BUS_CHANNEL_PREFIX: z
+    .string()
+    .regex(/^[\w:-]{1,100}$/, 'expected up to 100 letters, digits, "_", "-" and ":"')
+    .default('agent:messages'),
+  /** Seconds that a question between nodes waits for its answer. */
+  BUS_ASK_TIMEOUT_SECS: seconds(30),
+  /** Seconds after which a process that answers a question and gives no sign of life has lost it. */
+  BUS_LEASE_SECS: seconds(5, 0.3),
+  /** Questions between nodes that one worker answers at once; 0: none. */
+  AGENT_SLOTS: count(10, 0),
+  /** `smtp://user:password@host:587`, for email nodes. */
+  SMTP_URL: url('smtp:', 'smtps:').optional(),
+  SMTP_FROM: z.string().optional(),
   BODY_BYTES_MAX: count(32 * 1024 * 1024, 1_024, 1024 * 1024 * 1024),
   LANGGRAPH_CONFIG_PATH: z.string().default('langgraph.json'),
   /** JSON: configuration of the graphs' default assistants, `{"agent": {"configurable": {}, "context": {}}}`. */
@@ -111,6 +134,8 @@ export type Config = Readonly<
     /** Whether this process runs for development or tests. */
     development: boolean;
     redis: boolean;
+    /** WORKFLOW_SECRET_<NAME>, by NAME: all that workflow documents may refer to. */
+    workflowSecrets: Readonly<Record<string, string>>;
   }
 >;
 
@@ -138,8 +163,17 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     WORKER_ID: config.WORKER_ID ?? `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,
     development: config.NODE_ENV !== 'production',
     redis: config.REDIS_URL !== undefined && config.STREAMING_BACKEND !== 'memory',
+    workflowSecrets: secretsIn(given),
   });
 }
+
+const SECRET_PREFIX = 'WORKFLOW_SECRET_';
+const secretsIn = (given: NodeJS.ProcessEnv): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(given)
+      .filter(([name]) => name.startsWith(SECRET_PREFIX))
+      .map(([name, value]) => [name.slice(SECRET_PREFIX.length), value ?? '']),
+  );
 
 /**
  * Puts variables of the project (langgraph.json, `env`) into the environment, where the graphs look for
@@ -150,6 +184,7 @@ export function addToEnvironment(variables: Readonly<Record<string, string>>): v
 }
 
 function redact(name: string, value: unknown): unknown {
+  if (/KEY|SECRET/.test(name) && name !== 'KEY_PREFIX') return '***';
   return name.endsWith('_URL') && typeof value === 'string'
     ? value.replace(/\/\/[^@/]*@/, '//***@')
     : value;

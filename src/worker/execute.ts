@@ -157,8 +157,11 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     abort.signal.throwIfAborted();
     writer.emit('metadata', JSON.stringify({ run_id: claim.runId, attempt: claim.attempt }));
     for (const { type, data } of rootLifecycle(claim, 'running')) writer.emit(type, data);
-    const graph = await deps.graphs.get(claim.graphId ?? '');
     const { kwargs } = claim;
+    // Executions of workflows have no assistant.
+    const graph = await deps.graphs.get(
+      claim.graphId ?? String(kwargs.config.configurable['graph_id'] ?? ''),
+    );
     return graph.execute({
       runId: claim.runId,
       threadId: claim.threadId,

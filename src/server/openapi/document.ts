@@ -21,7 +21,7 @@ for (const [id, schema] of Object.entries({ ...NAMED_BODIES, ...views }))
   if (schema instanceof z.ZodObject) NAMES.add(schema, { id });
 
 /** Parameters of paths that are ids of ours; the others are any text. */
-const UUIDS = /^(thread|run|cron|delivery)_id$/;
+const UUIDS = /^(thread|run|cron|delivery|workflow|execution)_id$/;
 
 export function documentOf(nouns: readonly Noun[], version: string): Document {
   const schemas: Fields = {};
