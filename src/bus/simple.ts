@@ -2,7 +2,7 @@
  * Messages within the process: as long as the execution that sends them, and as durable. What is lost with
  * the process is asked again by the node's next attempt.
  */
-import { EVERYONE } from './message.ts';
+import { EVERYONE, PRIORITIES } from './message.ts';
 import type { AgentMessage } from './message.ts';
 import type { Listener, Transport } from './transport.ts';
 
@@ -47,7 +47,9 @@ export function createSimpleTransport(deps: {
 
   function deliverKept(): void {
     const now = Date.now();
-    const waiting = kept.filter(({ expires_at: expiry }) => Date.parse(expiry) > now);
+    const waiting = kept
+      .filter(({ expires_at: expiry }) => Date.parse(expiry) > now)
+      .sort((a, b) => PRIORITIES.indexOf(b.priority) - PRIORITIES.indexOf(a.priority));
     kept = [];
     for (const message of waiting) {
       const listener = listeners.get(message.to_agent);

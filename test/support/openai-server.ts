@@ -12,12 +12,16 @@ export interface ChatRequest {
   };
 }
 
+type Behaviour = (response: ServerResponse, request: ChatRequest) => void;
+
 export interface OpenAiServer {
   /** For OPENAI_BASE_URL. */
   readonly url: string;
   readonly requests: ChatRequest[];
-  /** Taken one by one; none left: the text "ok". */
-  readonly behaviours: ((response: ServerResponse, request: ChatRequest) => void)[];
+  /** Taken one by one. */
+  readonly behaviours: Behaviour[];
+  /** When none is left. */
+  otherwise: Behaviour;
   stop(): Promise<void>;
 }
 
@@ -77,7 +81,7 @@ export const breaksOff =
 
 export async function startOpenAi(): Promise<OpenAiServer> {
   const requests: ChatRequest[] = [];
-  const behaviours: OpenAiServer['behaviours'] = [];
+  const behaviours: Behaviour[] = [];
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (data: Buffer) => chunks.push(data));
@@ -87,12 +91,13 @@ export async function startOpenAi(): Promise<OpenAiServer> {
         body: JSON.parse(Buffer.concat(chunks).toString()) as ChatRequest['body'],
       };
       requests.push(given);
-      (behaviours.shift() ?? says('ok'))(response, given);
+      (behaviours.shift() ?? models.otherwise)(response, given);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
-  return {
+  const models: OpenAiServer = {
+    otherwise: says('ok'),
     url: `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}/v1`,
     requests,
     behaviours,
@@ -102,4 +107,5 @@ export async function startOpenAi(): Promise<OpenAiServer> {
       await closed;
     },
   };
+  return models;
 }
