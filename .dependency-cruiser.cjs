@@ -22,6 +22,7 @@ const MAY_IMPORT = {
   assistants: [...BASE, 'postgres/'],
   threads: [...BASE, 'postgres/', 'checkpoints/', 'runs/'],
   graphs: [...BASE, 'postgres/', 'pregel/', ...STATE],
+  auth: [...BASE, 'postgres/visibility[.]ts', 'graphs/'], // decisions; knows no HTTP
   bus: STORES,
   models: BASE,
   workflows: [...RUNS, ...STATE, 'pregel/', 'graphs/', 'bus/', 'models/', 'webhooks/'],
@@ -41,6 +42,7 @@ const MAY_IMPORT = {
   ],
   server: [
     ...RUNS,
+    'auth/',
     'assistants/',
     'threads/',
     'webhooks/',

@@ -13,6 +13,7 @@ export default {
     'test/support/fault-project/*.ts',
     'test/support/pregel-project/*.ts',
     'test/support/custom-apps/*.ts',
+    'test/support/auth-project/*.ts',
     'test/e2e/graphs/*.ts',
   ],
   project: ['src/**/*.{ts,mjs}!', 'test/**/*.{ts,mjs}', 'scripts/**/*.{ts,mjs}'],

@@ -3,6 +3,7 @@
  * Everything is made here and handed on; nothing below looks for its dependencies itself.
  */
 import { randomBytes } from 'node:crypto';
+import { createProjectAuth } from './auth/project-auth.ts';
 import type { Config } from './config.ts';
 import { createBus } from './bus/bus.ts';
 import { createBusChannels } from './bus/channels.ts';
@@ -40,7 +41,7 @@ import { createKeys } from './redis/keys.ts';
 import { refuseEviction } from './redis/policy.ts';
 import { createScripts } from './redis/scripts.ts';
 import type { SubmitDeps } from './runs/submit.ts';
-import { cronRunOf } from './server/cron-run.ts';
+import { cronRunsOf } from './server/cron-run.ts';
 import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { createAddressGuard } from './webhooks/addresses.ts';
@@ -68,6 +69,15 @@ export async function createCore(
 ) {
   // Before anything is connected: it refuses a wrong setting.
   const guard = createAddressGuard(config.WEBHOOK_ALLOW);
+  const project =
+    graphOptions.file === undefined ? undefined : readLangGraphJson(graphOptions.file);
+  // In workers as well: they fire crons. What cannot be asked who may do what does not start.
+  const auth = await createProjectAuth(project?.auth, {
+    development: config.development,
+    warn: (text) => {
+      log.warn(text);
+    },
+  });
   const metrics = createMetrics();
   const onTrouble = (what: string, error: unknown): void => {
     metrics.troubles.inc({ what: what.replace(/[0-9a-f-]{36}/, '').trim() });
@@ -155,8 +165,6 @@ export async function createCore(
         });
   const directLog = createDirectBackend({ db: pool, signals });
 
-  const project =
-    graphOptions.file === undefined ? undefined : readLangGraphJson(graphOptions.file);
   const store = createProjectStore(pool, project?.store);
   const busTransport = createPubSubTransport({
     db: pool,
@@ -217,7 +225,7 @@ export async function createCore(
     webhooks,
     createCronScheduler({
       submit,
-      buildRun: cronRunOf,
+      buildRun: cronRunsOf(auth),
       metrics,
       pollMs: config.SWEEPER_INTERVAL * 1_000,
       onTrouble,
@@ -278,6 +286,7 @@ export async function createCore(
     workflowDeps,
     store,
     http: project?.http,
+    auth,
     submit,
     metrics,
     claimer,

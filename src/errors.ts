@@ -9,6 +9,8 @@ export const ERROR_CODES = [
   'agent_silent',
   'assistant_exists',
   'assistant_not_found',
+  'auth_failed',
+  'auth_refused',
   'body_unsupported',
   'checkpointer_missing',
   'command_refused',

@@ -6,6 +6,8 @@ import { AppError } from '../errors.ts';
 import { defaultAssistantId, isGuid } from '../ids.ts';
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
+import { visibleSql } from '../postgres/visibility.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 
 export interface AssistantRow {
   assistant_id: string;
@@ -108,11 +110,15 @@ export async function createAssistant(
   return rows[0];
 }
 
-/** @throws {AssistantNotFoundError} */
-export async function readAssistant(db: Db, named: string): Promise<AssistantRow> {
+/** @throws {AssistantNotFoundError} also when the caller may not see it */
+export async function readAssistant(
+  db: Db,
+  named: string,
+  visible: Visibility,
+): Promise<AssistantRow> {
   const { rows } = await db.query<AssistantRow>(
-    `SELECT ${COLUMNS} FROM assistants WHERE assistant_id = $1`,
-    [assistantIdOf(named)],
+    `SELECT ${COLUMNS} FROM assistants WHERE assistant_id = $1 AND ${visibleSql('metadata', '$2')}`,
+    [assistantIdOf(named), visible.metadata],
   );
   return found(rows[0]);
 }
@@ -129,13 +135,15 @@ function found<T>(row: T | undefined): T {
 export async function updateAssistant(
   pool: Pool,
   named: string,
+  visible: Visibility,
   changes: { [field in keyof AssistantFields]?: AssistantFields[field] | undefined },
 ): Promise<AssistantRow> {
   const assistantId = assistantIdOf(named);
   return transaction(pool, async (db) => {
-    const locked = await db.query('SELECT 1 FROM assistants WHERE assistant_id = $1 FOR UPDATE', [
-      assistantId,
-    ]);
+    const locked = await db.query(
+      `SELECT 1 FROM assistants WHERE assistant_id = $1 AND ${visibleSql('metadata', '$2')} FOR UPDATE`,
+      [assistantId, visible.metadata],
+    );
     found(locked.rows[0]);
     const { rows } = await db.query<AssistantRow>(
       `WITH changed AS (
@@ -165,15 +173,21 @@ export async function updateAssistant(
 }
 
 /** Removes the assistant with its versions; what it ran stays with the threads. @throws {AssistantNotFoundError} */
-export async function deleteAssistant(db: Db, assistantId: string): Promise<void> {
+export async function deleteAssistant(
+  db: Db,
+  assistantId: string,
+  visible: Visibility,
+): Promise<void> {
   const { rows } = await db.query(
-    'DELETE FROM assistants WHERE assistant_id = $1 RETURNING assistant_id',
-    [assistantId],
+    `DELETE FROM assistants WHERE assistant_id = $1 AND ${visibleSql('metadata', '$2')}
+     RETURNING assistant_id`,
+    [assistantId, visible.metadata],
   );
   found(rows[0]);
 }
 
 export interface AssistantSearch {
+  readonly visible: Visibility;
   readonly graphId?: string | undefined;
   /** Part of the name, in any case. */
   readonly name?: string | undefined;
@@ -189,12 +203,13 @@ export interface AssistantPage {
 
 const MATCHES = `($1::text IS NULL OR graph_id = $1)
   AND ($2::text IS NULL OR position(lower($2) IN lower(name)) > 0)
-  AND ($3::jsonb IS NULL OR metadata @> $3)`;
+  AND ($3::jsonb IS NULL OR metadata @> $3) AND ${visibleSql('metadata', '$4')}`;
 
 const matchValues = (search: AssistantSearch): unknown[] => [
   search.graphId,
   search.name,
   search.metadata,
+  search.visible.metadata,
 ];
 
 export async function searchAssistants(
@@ -204,7 +219,7 @@ export async function searchAssistants(
 ): Promise<AssistantRow[]> {
   const { rows } = await db.query<AssistantRow>(
     `SELECT ${COLUMNS} FROM assistants WHERE ${MATCHES}
-     ORDER BY ${page.sortBy} ${page.sortOrder}, assistant_id LIMIT $4 OFFSET $5`,
+     ORDER BY ${page.sortBy} ${page.sortOrder}, assistant_id LIMIT $5 OFFSET $6`,
     [...matchValues(search), page.limit, page.offset],
   );
   return rows;
@@ -222,29 +237,37 @@ export async function countAssistants(db: Db, search: AssistantSearch): Promise<
 export async function listVersions(
   db: Db,
   named: string,
+  visible: Visibility,
   page: { limit: number; offset: number; metadata: Record<string, unknown> | undefined },
 ): Promise<AssistantVersionRow[]> {
   const { rows } = await db.query<AssistantVersionRow>(
     `SELECT ${VERSIONED}, created_at FROM assistant_versions
-     WHERE assistant_id = $1 AND ($2::jsonb IS NULL OR metadata @> $2)
+     WHERE assistant_id = $1 AND ($2::jsonb IS NULL OR metadata @> $2) AND ${visibleSql('metadata', '$5')}
+       AND EXISTS (SELECT 1 FROM assistants a WHERE a.assistant_id = $1 AND ${visibleSql('a.metadata', '$5')})
      ORDER BY version DESC LIMIT $3 OFFSET $4`,
-    [assistantIdOf(named), page.metadata, page.limit, page.offset],
+    [assistantIdOf(named), page.metadata, page.limit, page.offset, visible.metadata],
   );
   if (rows.length === 0) found(undefined);
   return rows;
 }
 
 /** Puts a version's name, config and metadata in use again. @throws {AssistantNotFoundError} */
-export async function useVersion(db: Db, named: string, version: number): Promise<AssistantRow> {
+export async function useVersion(
+  db: Db,
+  named: string,
+  visible: Visibility,
+  version: number,
+): Promise<AssistantRow> {
   const { rows } = await db.query<AssistantRow>(
     `UPDATE assistants a SET version = v.version, name = v.name, config = v.config, metadata = v.metadata,
        updated_at = now()
      FROM assistant_versions v
      WHERE a.assistant_id = $1 AND v.assistant_id = $1 AND v.version = $2
+       AND ${visibleSql('a.metadata', '$3')} AND ${visibleSql('v.metadata', '$3')}
      RETURNING ${COLUMNS.split(', ')
        .map((column) => `a.${column}`)
        .join(', ')}`,
-    [assistantIdOf(named), version],
+    [assistantIdOf(named), version, visible.metadata],
   );
   const row = rows[0];
   if (row === undefined) throw new AssistantNotFoundError('Assistant version not found');

@@ -1,7 +1,7 @@
 /** `millrace serve`: the API. With ENABLE_WORKERS=false, for small deployments, the worker lives here as well. */
 import { createWorkerOf } from '../app.ts';
 import type { Core } from '../app.ts';
-import { preloadGraphs } from '../graphs/preload.ts';
+import { preloadGraphs } from './preload-graphs.ts';
 import type { Service } from '../lib/service.ts';
 import { createServer } from '../server/server.ts';
 import { processCount, runProcesses } from './processes.ts';

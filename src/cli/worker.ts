@@ -1,6 +1,6 @@
 /** `millrace worker`: executes runs. */
 import { createWorkerOf } from '../app.ts';
-import { preloadGraphs } from '../graphs/preload.ts';
+import { preloadGraphs } from './preload-graphs.ts';
 import { processCount, runProcesses } from './processes.ts';
 import { runServices } from './run-services.ts';
 

@@ -2,7 +2,10 @@
 import { AppError } from '../errors.ts';
 import { sqlState, transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
+import { visibleSql } from '../postgres/visibility.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 import { ThreadNotFoundError } from '../runs/run.ts';
+import type { RunUser } from '../runs/run.ts';
 import { firstDate, nextDate } from './schedule.ts';
 import type { Schedule } from './schedule.ts';
 
@@ -46,7 +49,10 @@ export type NewCron = Pick<
   | 'on_run_completed'
   | 'payload'
   | 'metadata'
->;
+> & {
+  /** Whose runs they will be; null: no auth is configured. */
+  readonly user: RunUser | null;
+};
 
 export const scheduleOf = (
   cron: Pick<CronRow, 'schedule' | 'timezone' | 'end_time'>,
@@ -73,8 +79,8 @@ export async function createCron(db: Db, cron: NewCron): Promise<CronRow> {
   try {
     const { rows } = await db.query<CronRow>(
       `INSERT INTO crons (cron_id, assistant_id, thread_id, schedule, timezone, end_time, enabled,
-         on_run_completed, payload, metadata, next_run_date)
-       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING ${CRON_COLUMNS}`,
+         on_run_completed, payload, metadata, next_run_date, user_id, auth)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING ${CRON_COLUMNS}`,
       [
         cron.cron_id,
         cron.assistant_id,
@@ -87,6 +93,8 @@ export async function createCron(db: Db, cron: NewCron): Promise<CronRow> {
         JSON.stringify(cron.payload),
         cron.metadata,
         cron.enabled ? first : null,
+        cron.user?.identity,
+        cron.user === null ? null : JSON.stringify(cron.user),
       ],
     );
     return found(rows[0]);
@@ -114,19 +122,23 @@ export type CronChanges = {
 };
 
 /**
- * A change of when it is due counts from now on: dates that passed before are not made up for.
+ * A change of when it is due counts from now on: dates that passed before are not made up for. A cron of nobody, from
+ * before auth was configured, becomes `user`'s.
  * @throws {CronNotFoundError}
  * @throws {ScheduleInvalidError}
  */
 export async function updateCron(
   pool: Pool,
   cronId: string,
+  visible: Visibility,
+  user: RunUser | null,
   changes: CronChanges,
 ): Promise<CronRow> {
   return transaction(pool, async (db) => {
     const { rows: locked } = await db.query<CronRow>(
-      `SELECT ${CRON_COLUMNS} FROM crons WHERE cron_id = $1 FOR UPDATE`,
-      [cronId],
+      `SELECT ${CRON_COLUMNS} FROM crons
+       WHERE cron_id = $1 AND ${visibleSql('metadata', '$2')} FOR UPDATE`,
+      [cronId, visible.metadata],
     );
     const before = found(locked[0]);
     const given = Object.entries(changes).filter(([, value]) => value !== undefined);
@@ -142,7 +154,8 @@ export async function updateCron(
     const next = nextDate(scheduleOf(after), await now(db));
     const { rows } = await db.query<CronRow>(
       `UPDATE crons SET schedule = $2, timezone = $3, end_time = $4, enabled = $5, on_run_completed = $6,
-         payload = $7, metadata = $8, next_run_date = CASE WHEN $9 THEN $10 ELSE next_run_date END, updated_at = now()
+         payload = $7, metadata = $8, next_run_date = CASE WHEN $9 THEN $10 ELSE next_run_date END, updated_at = now(),
+         user_id = coalesce(user_id, $11), auth = coalesce(auth, $12)
        WHERE cron_id = $1 RETURNING ${CRON_COLUMNS}`,
       [
         cronId,
@@ -156,6 +169,8 @@ export async function updateCron(
         after.metadata,
         moved,
         after.enabled ? next : null,
+        user?.identity,
+        user === null ? null : JSON.stringify(user),
       ],
     );
     return found(rows[0]);
@@ -163,14 +178,16 @@ export async function updateCron(
 }
 
 /** @throws {CronNotFoundError} */
-export async function deleteCron(db: Db, cronId: string): Promise<void> {
-  const { rows } = await db.query<CronRow>('DELETE FROM crons WHERE cron_id = $1 RETURNING *', [
-    cronId,
-  ]);
+export async function deleteCron(db: Db, cronId: string, visible: Visibility): Promise<void> {
+  const { rows } = await db.query<CronRow>(
+    `DELETE FROM crons WHERE cron_id = $1 AND ${visibleSql('metadata', '$2')} RETURNING *`,
+    [cronId, visible.metadata],
+  );
   found(rows[0]);
 }
 
 export interface CronSearch {
+  readonly visible: Visibility;
   readonly assistantId: string | undefined;
   readonly threadId: string | undefined;
   readonly enabled: boolean | undefined;
@@ -194,19 +211,21 @@ export interface CronPage {
 }
 
 const MATCHES = `($1::uuid IS NULL OR assistant_id = $1) AND ($2::uuid IS NULL OR thread_id = $2)
-  AND ($3::boolean IS NULL OR enabled = $3) AND ($4::jsonb IS NULL OR metadata @> $4)`;
+  AND ($3::boolean IS NULL OR enabled = $3) AND ($4::jsonb IS NULL OR metadata @> $4)
+  AND ${visibleSql('metadata', '$5')}`;
 
 const matchValues = (search: CronSearch): unknown[] => [
   search.assistantId,
   search.threadId,
   search.enabled,
   search.metadata,
+  search.visible.metadata,
 ];
 
 export async function searchCrons(db: Db, search: CronSearch, page: CronPage): Promise<CronRow[]> {
   const { rows } = await db.query<CronRow>(
     `SELECT ${CRON_COLUMNS} FROM crons WHERE ${MATCHES}
-     ORDER BY ${page.sortBy} ${page.sortOrder} NULLS LAST, cron_id LIMIT $5 OFFSET $6`,
+     ORDER BY ${page.sortBy} ${page.sortOrder} NULLS LAST, cron_id LIMIT $6 OFFSET $7`,
     [...matchValues(search), page.limit, page.offset],
   );
   return rows;

@@ -8,6 +8,7 @@ import { isTransient, transaction } from '../postgres/pool.ts';
 import type { Db } from '../postgres/pool.ts';
 import { createRunIn } from '../runs/create.ts';
 import type { CreatedRun, NewRun } from '../runs/create.ts';
+import type { RunUser } from '../runs/run.ts';
 import { announceRun } from '../runs/submit.ts';
 import type { SubmitDeps } from '../runs/submit.ts';
 import { CRON_COLUMNS, scheduleOf } from './cron.ts';
@@ -18,8 +19,14 @@ import { due } from './schedule.ts';
 const TICKS_KEPT_DAYS = 7;
 const ERROR_LENGTH_MAX = 500;
 
+/** A cron with what is not shown of it. */
+export interface DueCron extends CronRow {
+  /** Who made it; null: made while no auth was configured. */
+  auth: RunUser | null;
+}
+
 /** Makes the run of a cron, with the assistant and the thread as they are now. */
-export type BuildRun = (db: Db, cron: CronRow) => Promise<NewRun>;
+export type BuildRun = (db: Db, cron: DueCron) => Promise<NewRun>;
 
 export interface Fired {
   readonly cronId: string;
@@ -30,7 +37,7 @@ export interface Fired {
   readonly error: unknown;
 }
 
-interface DueRow extends CronRow {
+interface DueRow extends DueCron {
   next_run_date: Date;
   now: Date;
 }
@@ -41,7 +48,7 @@ export async function fireNext(submit: SubmitDeps, buildRun: BuildRun): Promise<
   const fired = await transaction(submit.pool, async (db): Promise<Fired | undefined> => {
     const { rows } = await db.query<DueRow>({
       name: 'due-cron',
-      text: `SELECT ${CRON_COLUMNS}, now() AS now FROM crons WHERE next_run_date <= now()
+      text: `SELECT ${CRON_COLUMNS}, auth, now() AS now FROM crons WHERE next_run_date <= now()
              ORDER BY next_run_date LIMIT 1 FOR UPDATE SKIP LOCKED`,
     });
     const cron = rows[0];

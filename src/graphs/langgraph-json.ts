@@ -40,15 +40,25 @@ export type HttpPart = (typeof HTTP_PARTS)[number];
 export interface HttpSpec {
   /** The project's own routes. */
   readonly app?: ExportSpec;
+  /** Whether `auth` is asked before the project's own routes; true unless given. */
+  readonly customRouteAuth?: boolean;
   /** Parts of the API that are not served. */
   readonly disabled: readonly HttpPart[];
   readonly cors?: CorsSpec;
+}
+
+/** Where the project's Auth object is. */
+export interface AuthSpec extends ExportSpec {
+  /** undefined: the file does not say. */
+  readonly disableStudioAuth: boolean | undefined;
 }
 
 export interface LangGraphJson {
   readonly graphs: readonly GraphSpec[];
   readonly store: StoreSpec;
   readonly http: HttpSpec;
+  /** undefined: everybody may do everything. */
+  readonly auth?: AuthSpec;
   /** Variables for the graphs' process; those already set win. Applied by the composition root. */
   readonly env: Readonly<Record<string, string>>;
 }
@@ -100,6 +110,7 @@ const schema = z.looseObject({
   http: z
     .looseObject({
       app: location.optional(),
+      enable_custom_route_auth: z.boolean().optional(),
       cors: corsSchema.optional(),
       disable_assistants: z.boolean().optional(),
       disable_threads: z.boolean().optional(),
@@ -109,6 +120,15 @@ const schema = z.looseObject({
       disable_ui: z.boolean().optional(),
     })
     .default({}),
+  auth: z
+    .looseObject({ path: location.optional(), disable_studio_auth: z.boolean().optional() })
+    // Whoever writes something here wants authentication: a slip must not serve everything to everybody.
+    .refine(
+      ({ path, ...others }) =>
+        path !== undefined || Object.keys(others).every((key) => key === 'disable_studio_auth'),
+      { path: ['path'], error: 'expected "./path/to/file.ts:exportName" of an Auth object' },
+    )
+    .optional(),
   env: z
     .union([z.string(), z.record(z.string(), z.string())], {
       error: 'expected the path of an env file or an object of strings',
@@ -128,7 +148,7 @@ export function readLangGraphJson(file: string): LangGraphJson {
       `${path}: ${key === '' ? 'the document' : key}: ${issue?.message ?? 'is invalid'}`,
     );
   }
-  const { graphs, store, http, env } = parsed.data;
+  const { graphs, store, http, auth, env } = parsed.data;
   return {
     graphs: Object.entries(graphs).map(([graphId, value]) => specOf(path, graphId, value)),
     store: storeOf(path, store),
@@ -136,7 +156,18 @@ export function readLangGraphJson(file: string): LangGraphJson {
       disabled: HTTP_PARTS.filter((part) => http[`disable_${part}`] === true),
       ...(http.app === undefined ? {} : { app: exportOf(path, http.app, 'http.app') }),
       ...(http.cors === undefined ? {} : { cors: http.cors }),
+      ...(http.enable_custom_route_auth === undefined
+        ? {}
+        : { customRouteAuth: http.enable_custom_route_auth }),
     },
+    ...(auth?.path === undefined
+      ? {}
+      : {
+          auth: {
+            ...exportOf(path, auth.path, 'auth.path'),
+            disableStudioAuth: auth.disable_studio_auth,
+          },
+        }),
     env: typeof env === 'string' ? readEnvFile(path, env) : (env ?? {}),
   };
 }

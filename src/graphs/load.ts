@@ -51,7 +51,9 @@ function exportsOf(module: Readonly<Record<string, unknown>>): Readonly<Record<s
 
 async function registerTypeScript(): Promise<void> {
   // Both: a project whose package.json does not say `"type": "module"` has TypeScript files that Node takes for CommonJS.
-  const [esm, cjs] = await Promise.all([import('tsx/esm/api'), import('tsx/cjs/api')]);
+  // One after the other: Jest's loader does not survive both at once.
+  const esm = await import('tsx/esm/api');
+  const cjs = await import('tsx/cjs/api');
   try {
     cjs.register();
     esm.register();

@@ -5,6 +5,8 @@
  */
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
+import { visibleThreadSql } from '../postgres/visibility.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 import { isTerminal } from './run.ts';
 import type { CancelAction, RunRow } from './run.ts';
 
@@ -79,19 +81,21 @@ export async function cancelActiveRuns(
 
 /**
  * Cancels runs of one thread. Finished ones are left as they are.
- * @returns undefined when none of `runIds` belongs to the thread
+ * @returns undefined when none of `runIds` belongs to the thread, or the caller may not see it
  */
 export async function cancelRuns(
   pool: Pool,
   threadId: string,
   runIds: readonly string[],
   action: CancelAction,
+  visible: Visibility,
 ): Promise<Cancelled | undefined> {
   return transaction(pool, async (db) => {
     await db.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR NO KEY UPDATE', [threadId]);
     const { rows } = await db.query<Pick<RunRow, 'run_id' | 'status' | 'attempt'>>(
-      'SELECT run_id, status, attempt FROM runs WHERE thread_id = $1 AND run_id = ANY($2) FOR UPDATE',
-      [threadId, runIds],
+      `SELECT run_id, status, attempt FROM runs
+       WHERE thread_id = $1 AND run_id = ANY($2) AND ${visibleThreadSql('$1', '$3')} FOR UPDATE`,
+      [threadId, runIds, visible.metadata],
     );
     if (rows.length === 0) return undefined;
     return cancelRows(db, threadId, rows, action);

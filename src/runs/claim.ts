@@ -9,7 +9,7 @@ import { sqlState } from '../postgres/pool.ts';
 import type { Db } from '../postgres/pool.ts';
 import { encodeRows, storeRowsSql } from '../events/archive.ts';
 import type { ArchiveRow } from '../events/archive.ts';
-import type { CancelAction, RunKwargs } from './run.ts';
+import type { CancelAction, RunKwargs, RunUser } from './run.ts';
 
 export interface Claim {
   readonly runId: string;
@@ -18,6 +18,7 @@ export interface Claim {
   readonly graphId: string | null;
   readonly kwargs: RunKwargs;
   readonly metadata: Record<string, unknown>;
+  readonly user: RunUser | null;
   readonly term: number;
   /** 1 for the first claim. */
   readonly attempt: number;
@@ -45,6 +46,7 @@ interface ClaimRow {
   graph_id: string | null;
   kwargs: RunKwargs;
   metadata: Record<string, unknown>;
+  auth: RunUser | null;
   term: number;
   attempt: number;
   failures: number;
@@ -86,7 +88,7 @@ const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): s
     SELECT c.thread_id, c.term, thread.archived_seq + 1, c.run_id, c.attempt
     FROM claimed c, thread WHERE thread.log_clean
   )
-  SELECT c.run_id, c.thread_id, c.assistant_id, a.graph_id, c.kwargs, c.metadata, c.term, c.attempt,
+  SELECT c.run_id, c.thread_id, c.assistant_id, a.graph_id, c.kwargs, c.metadata, c.auth, c.term, c.attempt,
     c.failures, c.cancel_action, c.first_seq, thread.log_clean, thread.log_term, thread.archived_seq
   FROM claimed c JOIN thread USING (thread_id) LEFT JOIN assistants a ON a.assistant_id = c.assistant_id`;
 
@@ -167,6 +169,7 @@ function fromRow(row: ClaimRow): Claim {
     graphId: row.graph_id,
     kwargs: row.kwargs,
     metadata: row.metadata,
+    user: row.auth,
     term: row.term,
     attempt: row.attempt,
     failures: row.failures,

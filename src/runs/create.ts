@@ -7,10 +7,12 @@
  */
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
+import { EVERYTHING, visibleSql } from '../postgres/visibility.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 import { cancelActiveRuns } from './cancel.ts';
 import type { CancelHint } from './cancel.ts';
 import { RUN_COLUMNS, ThreadBusyError, ThreadNotFoundError } from './run.ts';
-import type { MultitaskStrategy, RunKwargs, RunRow } from './run.ts';
+import type { MultitaskStrategy, RunKwargs, RunRow, RunUser } from './run.ts';
 
 export interface NewRun {
   readonly runId: string;
@@ -26,6 +28,12 @@ export interface NewRun {
   /** Merged into the thread's row: `config` replaces, `metadata` is merged. */
   readonly threadConfig: unknown;
   readonly threadMetadata: Record<string, unknown>;
+  /** Of a thread that is made for the run, besides `threadMetadata`: whose it is, for example. */
+  readonly newThreadMetadata: Record<string, unknown>;
+  /** Which threads the run may be on. */
+  readonly visible: Visibility;
+  /** null: no auth is configured. */
+  readonly user: RunUser | null;
 }
 
 export interface CreatedRun {
@@ -38,7 +46,7 @@ export interface CreatedRun {
 
 /**
  * @throws {ThreadBusyError} strategy reject, and the thread has an active run
- * @throws {ThreadNotFoundError}
+ * @throws {ThreadNotFoundError} also when the caller may not see it
  */
 export async function createRun(pool: Pool, newRun: NewRun): Promise<CreatedRun> {
   const { multitaskStrategy: strategy, createThread } = newRun;
@@ -52,29 +60,34 @@ export async function createRun(pool: Pool, newRun: NewRun): Promise<CreatedRun>
 export async function createRunIn(db: Db, newRun: NewRun): Promise<CreatedRun> {
   const { multitaskStrategy: strategy, threadId } = newRun;
   if (newRun.createThread === 'hidden') return insertRun(db, newRun, HIDDEN_SQL);
-  if (newRun.createThread === 'visible') await createThreadRow(db, newRun);
-  if (strategy === 'reject' || strategy === 'enqueue') return insertRun(db, newRun, INSERT_SQL);
+  const made = newRun.createThread === 'visible' && (await createThreadRow(db, newRun));
+  const on = made ? { ...newRun, visible: EVERYTHING } : newRun;
+  if (strategy === 'reject' || strategy === 'enqueue') return insertRun(db, on, INSERT_SQL);
   await db.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR NO KEY UPDATE', [threadId]);
+  // On a thread that the caller may not see this is taken back: the insert finds no thread.
   const cancelled = await cancelActiveRuns(db, threadId, strategy);
-  return { ...(await insertRun(db, newRun, INSERT_SQL)), cancelled };
+  return { ...(await insertRun(db, on, INSERT_SQL)), cancelled };
 }
 
-async function createThreadRow(db: Db, { threadId }: NewRun): Promise<void> {
-  await db.query({
+/** @returns false when it was there */
+async function createThreadRow(db: Db, { threadId, newThreadMetadata }: NewRun): Promise<boolean> {
+  const { rowCount } = await db.query({
     name: 'create-thread-if-absent',
-    text: 'INSERT INTO threads (thread_id) VALUES ($1) ON CONFLICT DO NOTHING',
-    values: [threadId],
+    text: 'INSERT INTO threads (thread_id, metadata) VALUES ($1, $2) ON CONFLICT DO NOTHING',
+    values: [threadId, newThreadMetadata],
   });
+  return rowCount === 1;
 }
 
 const VALUES = `$2, $1, $3, 'pending', $4, $5, $6,
-  clock_timestamp() + $7 * interval '1 second', clock_timestamp(), clock_timestamp() + $7 * interval '1 second'`;
+  clock_timestamp() + $7 * interval '1 second', clock_timestamp(), clock_timestamp() + $7 * interval '1 second', $10`;
 const COLUMNS = `run_id, thread_id, assistant_id, status, metadata, kwargs, multitask_strategy,
-  created_at, updated_at, eligible_at`;
+  created_at, updated_at, eligible_at, auth`;
 
 const INSERT_SQL = `
   WITH thread AS MATERIALIZED (
-    SELECT thread_id, active_runs FROM threads WHERE thread_id = $1 FOR NO KEY UPDATE
+    SELECT thread_id, active_runs FROM threads
+    WHERE thread_id = $1 AND ${visibleSql('metadata', '$11')} FOR NO KEY UPDATE
   ), run AS (
     INSERT INTO runs (${COLUMNS})
     SELECT ${VALUES} FROM thread WHERE active_runs = 0 OR $6 <> 'reject'
@@ -109,7 +122,11 @@ async function insertRun(db: Db, newRun: NewRun, text: string): Promise<CreatedR
       newRun.multitaskStrategy,
       newRun.afterSeconds,
       JSON.stringify(newRun.threadConfig),
-      newRun.threadMetadata,
+      text === HIDDEN_SQL
+        ? { ...newRun.newThreadMetadata, ...newRun.threadMetadata }
+        : newRun.threadMetadata,
+      newRun.user === null ? null : JSON.stringify(newRun.user),
+      ...(text === HIDDEN_SQL ? [] : [newRun.visible.metadata]),
     ],
   });
   const row = rows[0];

@@ -2,15 +2,23 @@
 import { deleteRunCheckpoints } from '../checkpoints/lifecycle.ts';
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
+import { visibleThreadSql } from '../postgres/visibility.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 import { isTerminal, RUN_COLUMNS, RunNotFoundError, ThreadBusyError } from './run.ts';
 import type { RunRow, RunStatus } from './run.ts';
 
-/** @throws {RunNotFoundError} also when the run is another thread's */
-export async function readRun(db: Db, threadId: string, runId: string): Promise<RunRow> {
+/** @throws {RunNotFoundError} also when the run is another thread's, or one that the caller may not see */
+export async function readRun(
+  db: Db,
+  threadId: string,
+  runId: string,
+  visible: Visibility,
+): Promise<RunRow> {
   const { rows } = await db.query<RunRow>({
     name: 'read-run',
-    text: `SELECT ${RUN_COLUMNS} FROM runs WHERE run_id = $1 AND thread_id = $2`,
-    values: [runId, threadId],
+    text: `SELECT ${RUN_COLUMNS} FROM runs
+           WHERE run_id = $1 AND thread_id = $2 AND ${visibleThreadSql('runs.thread_id', '$3')}`,
+    values: [runId, threadId, visible.metadata],
   });
   const row = rows[0];
   if (row === undefined) throw new RunNotFoundError('Run not found');
@@ -21,12 +29,14 @@ export async function readRun(db: Db, threadId: string, runId: string): Promise<
 export async function listRuns(
   db: Db,
   threadId: string,
+  visible: Visibility,
   page: { limit: number; offset: number; status: RunStatus | undefined },
 ): Promise<RunRow[]> {
   const { rows } = await db.query<RunRow>(
     `SELECT ${RUN_COLUMNS} FROM runs WHERE thread_id = $1 AND ($2::text IS NULL OR status = $2)
+       AND ${visibleThreadSql('$1', '$5')}
      ORDER BY created_at DESC, position DESC LIMIT $3 OFFSET $4`,
-    [threadId, page.status, page.limit, page.offset],
+    [threadId, page.status, page.limit, page.offset, visible.metadata],
   );
   return rows;
 }
@@ -36,11 +46,13 @@ export async function activeRuns(
   db: Db,
   statuses: readonly ('pending' | 'running')[],
   limit: number,
+  visible: Visibility,
 ): Promise<Map<string, string[]>> {
   const { rows } = await db.query<{ thread_id: string; run_ids: string[] }>(
     `SELECT thread_id, array_agg(run_id) AS run_ids
-     FROM (SELECT thread_id, run_id FROM runs WHERE status = ANY($1) LIMIT $2) r GROUP BY thread_id`,
-    [statuses, limit],
+     FROM (SELECT thread_id, run_id FROM runs
+           WHERE status = ANY($1) AND ${visibleThreadSql('runs.thread_id', '$3')} LIMIT $2) r GROUP BY thread_id`,
+    [statuses, limit, visible.metadata],
   );
   return new Map(rows.map((row) => [row.thread_id, row.run_ids]));
 }
@@ -78,10 +90,15 @@ export async function readOutcome(db: Db, runId: string): Promise<Outcome | unde
  * @throws {RunNotFoundError}
  * @throws {ThreadBusyError} when it is pending or running: cancel it first
  */
-export async function deleteRun(pool: Pool, threadId: string, runId: string): Promise<void> {
+export async function deleteRun(
+  pool: Pool,
+  threadId: string,
+  runId: string,
+  visible: Visibility,
+): Promise<void> {
   await transaction(pool, async (db) => {
     await db.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR NO KEY UPDATE', [threadId]);
-    const run = await readRun(db, threadId, runId);
+    const run = await readRun(db, threadId, runId, visible);
     if (!isTerminal(run.status)) throw new ThreadBusyError('Run is active');
     await deleteRunCheckpoints(db, runId);
     await db.query('DELETE FROM runs WHERE run_id = $1', [runId]);

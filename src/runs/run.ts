@@ -47,6 +47,35 @@ export interface RunKwargs {
   protocol?: Protocol;
 }
 
+/**
+ * Who asked for a run, as `authenticate` described them then. It may hold credentials: kept apart from kwargs, which
+ * are shown, and given to the graph only.
+ */
+export interface RunUser {
+  readonly identity: string;
+  readonly permissions: readonly string[];
+  readonly [field: string]: unknown;
+}
+
+/** Keys of `configurable` that only the server sets. */
+export const USER_KEYS = [
+  'langgraph_auth_user',
+  'langgraph_auth_user_id',
+  'langgraph_auth_permissions',
+] as const;
+
+/** What a graph finds in `configurable`; nothing when there is no user. */
+export const userConfigurable = (
+  user: RunUser | null | undefined,
+): Partial<Record<(typeof USER_KEYS)[number], unknown>> =>
+  user == null
+    ? {}
+    : {
+        langgraph_auth_user: user,
+        langgraph_auth_user_id: user.identity,
+        langgraph_auth_permissions: user.permissions,
+      };
+
 export interface RunRow {
   run_id: string;
   thread_id: string;

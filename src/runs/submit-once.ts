@@ -6,6 +6,8 @@
 import { AppError } from '../errors.ts';
 import { transaction } from '../postgres/pool.ts';
 import type { Db } from '../postgres/pool.ts';
+import { visibleThreadSql } from '../postgres/visibility.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 import { createRunIn } from './create.ts';
 import type { CreatedRun, NewRun } from './create.ts';
 import { RUN_COLUMNS, RunNotFoundError } from './run.ts';
@@ -24,6 +26,8 @@ export class IdempotencyMismatchError extends AppError {
 }
 
 export interface IdempotencyKey {
+  /** Which threads the caller may see now: a key that is known is no permission. */
+  readonly visible: Visibility;
   /** What the key is unique in. */
   readonly scope: string;
   readonly key: string;
@@ -82,7 +86,10 @@ async function takeKey(
   return rowCount === 1;
 }
 
-async function findRuns(db: Db, { scope, key, bodyHash }: IdempotencyKey): Promise<RunRow[]> {
+async function findRuns(
+  db: Db,
+  { scope, key, bodyHash, visible }: IdempotencyKey,
+): Promise<RunRow[]> {
   const keys = await db.query<{ body_hash: Buffer; run_ids: string[] }>({
     name: 'find-idempotency-key',
     text: 'SELECT body_hash, run_ids FROM idempotency_keys WHERE scope = $1 AND key = $2',
@@ -95,8 +102,10 @@ async function findRuns(db: Db, { scope, key, bodyHash }: IdempotencyKey): Promi
     );
   const { rows } = await db.query<RunRow>({
     name: 'runs-of-idempotency-key',
-    text: `SELECT ${RUN_COLUMNS} FROM runs WHERE run_id = ANY($1) ORDER BY array_position($1, run_id)`,
-    values: [found.run_ids],
+    text: `SELECT ${RUN_COLUMNS} FROM runs
+           WHERE run_id = ANY($1) AND ${visibleThreadSql('runs.thread_id', '$2')}
+           ORDER BY array_position($1, run_id)`,
+    values: [found.run_ids, visible.metadata],
   });
   if (rows.length !== found.run_ids.length)
     throw new RunNotFoundError(

@@ -1,5 +1,6 @@
 /** Accepting and cancelling runs as the API does it: the transaction first, then the hints that speed things up. */
 import type { Pool } from '../postgres/pool.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 import type { Signals } from '../postgres/signals.ts';
 import type { Scripts } from '../redis/scripts.ts';
 import type { Keys } from '../redis/keys.ts';
@@ -42,15 +43,16 @@ export function announceRun(deps: SubmitDeps, newRun: NewRun, created: CreatedRu
 }
 
 /**
- * @returns undefined when the thread has none of the runs
+ * @returns undefined when the thread has none of the runs, or the caller may not see it
  */
 export async function cancel(
   deps: SubmitDeps,
   threadId: string,
   runIds: readonly string[],
   action: CancelAction,
+  visible: Visibility,
 ): Promise<Cancelled | undefined> {
-  const cancelled = await cancelRuns(deps.pool, threadId, runIds, action);
+  const cancelled = await cancelRuns(deps.pool, threadId, runIds, action, visible);
   if (cancelled === undefined) return undefined;
   hintCancel(deps, cancelled.asked);
   if (cancelled.ended.length > 0) {

@@ -1,6 +1,7 @@
 /**
  * The project's own routes (langgraph.json, `http.app`): an Express or a Hono app, asked before the API. Its
  * middleware sees the API's requests too; what none of its routes answers goes on to the API.
+ * Who asks has been found out before (unless `http.enable_custom_route_auth` is false), and is handed on.
  *
  * Both kinds are known by shape: the project brings its own copy of the library, and we need none of Hono's.
  */
@@ -11,6 +12,7 @@ import type { RequestHandler } from 'express';
 import { AppError } from '../errors.ts';
 import type { ExportSpec } from '../graphs/langgraph-json.ts';
 import { loadExport } from '../graphs/load.ts';
+import { userOfRequest } from './auth/authenticate.ts';
 
 export class CustomAppInvalidError extends AppError {
   readonly code = 'config_invalid';
@@ -20,16 +22,27 @@ export class CustomAppInvalidError extends AppError {
 interface Bindings {
   incoming: IncomingMessage;
   outgoing: ServerResponse;
+  auth: AuthVariable | undefined;
   pass(context: HonoContext): Promise<void>;
+}
+/** As the official server has it: `c.get('auth')` in Hono, `request.auth` in Express. */
+interface AuthVariable {
+  user: object;
+  scopes: readonly string[];
 }
 interface HonoContext {
   env: Bindings;
   req: { text(): Promise<string> };
   res: Response;
+  set(name: string, value: unknown): void;
 }
 interface Hono {
   fetch(request: Request, env: Bindings): Response | Promise<Response>;
   route(path: string, app: Hono): unknown;
+  use(
+    path: string,
+    middleware: (context: HonoContext, next: () => Promise<void>) => Promise<void>,
+  ): unknown;
   all(path: string, handler: (context: HonoContext) => Promise<Response>): unknown;
 }
 
@@ -56,7 +69,10 @@ export function createCustomApp(spec: ExportSpec | undefined): CustomApp {
   let loaded: RequestHandler | undefined;
   return {
     handler(request, response, next) {
-      if (loaded !== undefined) return loaded(request, response, next);
+      if (loaded !== undefined) {
+        Object.assign(request, { auth: authOf(request) });
+        return loaded(request, response, next);
+      }
       next();
       return undefined;
     },
@@ -64,6 +80,11 @@ export function createCustomApp(spec: ExportSpec | undefined): CustomApp {
       if (spec !== undefined) loaded ??= customApp(await loadExport(spec), spec.origin);
     },
   };
+}
+
+function authOf(request: IncomingMessage): AuthVariable | undefined {
+  const user = userOfRequest(request);
+  return user && { user, scopes: user.permissions };
 }
 
 /** @param origin where the app is written, for the error. @throws {CustomAppInvalidError} */
@@ -78,6 +99,10 @@ function customApp(value: unknown, origin: string): RequestHandler {
 function throughHono(app: Hono): RequestHandler {
   // A Hono around it, of the project's own class: the app itself may be matched already and takes no more routes.
   const outer = new (app.constructor as new () => Hono)();
+  outer.use('*', (context, next) => {
+    context.set('auth', context.env.auth);
+    return next();
+  });
   outer.route('/', app);
   outer.all('*', async (context) => {
     await context.env.pass(context);
@@ -99,7 +124,12 @@ function throughHono(app: Hono): RequestHandler {
         next();
       });
     };
-    const answer = await outer.fetch(webRequest, { incoming: request, outgoing: response, pass });
+    const answer = await outer.fetch(webRequest, {
+      incoming: request,
+      outgoing: response,
+      auth: authOf(request),
+      pass,
+    });
     if (!answer.headers.has(PASSED)) await send(answer, response);
   };
 }

@@ -1,4 +1,5 @@
 /** What the HTTP side needs from the composition root. */
+import type { AuthGate } from '../auth/gate.ts';
 import type { AssistantDefaults } from '../assistants/assistant.ts';
 import type { ReaderDeps } from '../events/reader.ts';
 import type { RunEnds } from '../events/ends.ts';
@@ -31,6 +32,8 @@ export interface ServerDeps {
   readonly documents: Documents;
   /** langgraph.json, `http`. */
   readonly http?: HttpSpec | undefined;
+  /** undefined: everybody may do everything. */
+  readonly auth?: AuthGate | undefined;
   readonly submit: SubmitDeps;
   readonly ends: RunEnds;
   readonly reader: ReaderDeps;

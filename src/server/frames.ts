@@ -81,5 +81,6 @@ function encode(events: readonly LogEvent[], { n, attempt }: Numbering, view: Vi
   return frames;
 }
 
-export const frameText = (type: string, data: string, id: string): string =>
-  `event: ${type}\ndata: ${data}\nid: ${id}\n\n`;
+/** @param id undefined: nothing that a client could come back to */
+export const frameText = (type: string, data: string, id?: string): string =>
+  `event: ${type}\ndata: ${data}\n${id === undefined ? '' : `id: ${id}\n`}\n`;

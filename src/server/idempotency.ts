@@ -1,6 +1,8 @@
 /** The header `Idempotency-Key`: a request that is sent again with it gets the runs of the first one. */
 import { createHash } from 'node:crypto';
 import type { Request, Response } from 'express';
+import type { Access } from '../auth/gate.ts';
+import { EVERYTHING } from '../postgres/visibility.ts';
 import type { NewRun } from '../runs/create.ts';
 import type { RunRow } from '../runs/run.ts';
 import { submitOnce } from '../runs/submit-once.ts';
@@ -25,19 +27,26 @@ export async function submitAsked(
   response: Response,
   threadId: string | undefined,
   newRuns: readonly NewRun[],
+  { user }: Access,
 ): Promise<SubmittedOnce> {
-  const key = keyOf(request, threadId);
+  const key = keyOf(request, threadId, user?.identity);
   if (key === undefined)
     return {
       runs: await Promise.all(newRuns.map((newRun) => submitRun(deps, newRun))),
       replayed: false,
     };
-  const { runs, replayed } = await submitOnce(deps, newRuns, key);
+  const visible = newRuns[0]?.visible ?? EVERYTHING;
+  const { runs, replayed } = await submitOnce(deps, newRuns, { ...key, visible });
   if (replayed && !response.headersSent) response.setHeader(REPLAYED, 'true');
   return { runs: runs.map(asCreated), replayed };
 }
 
-function keyOf(request: Request, threadId: string | undefined): IdempotencyKey | undefined {
+/** @param identity two users' keys are two keys; undefined: no auth is configured */
+function keyOf(
+  request: Request,
+  threadId: string | undefined,
+  identity: string | undefined,
+): Omit<IdempotencyKey, 'visible'> | undefined {
   const key = request.headers['idempotency-key'];
   if (key === undefined) return undefined;
   if (typeof key !== 'string' || key === '' || key.length > KEY_LENGTH_MAX)
@@ -46,11 +55,17 @@ function keyOf(request: Request, threadId: string | undefined): IdempotencyKey |
     );
   const body = JSON.stringify((request.body as unknown) ?? {});
   return {
-    scope: `${request.method} ${threadId ?? ''}`,
+    scope: [
+      request.method,
+      threadId ?? '',
+      ...(identity === undefined ? [] : [sha256(identity).toString('base64url')]),
+    ].join(' '),
     key,
-    bodyHash: createHash('sha256').update(body).digest(),
+    bodyHash: sha256(body),
   };
 }
+
+const sha256 = (text: string): Buffer => createHash('sha256').update(text).digest();
 
 /** Every request is answered like the first: what became of the run since is another question. */
 const asCreated = (run: RunRow): RunRow => ({

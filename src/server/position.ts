@@ -6,6 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '../errors.ts';
 import type { Position } from '../events/event.ts';
 import type { ReaderDeps } from '../events/reader.ts';
+import { visibleSql } from '../postgres/visibility.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 import { isTerminal, RunNotFoundError } from '../runs/run.ts';
 import type { RunStatus } from '../runs/run.ts';
 import { formatEventId, parseEventId } from './event-id.ts';
@@ -46,15 +48,22 @@ interface Row {
   terms: Term[] | null;
 }
 
+export interface SoughtRun {
+  /** undefined: whichever thread the run is on. */
+  readonly threadId: string | undefined;
+  readonly runId: string;
+  readonly visible: Visibility;
+}
+
 const RUN_LOG = `
   SELECT r.thread_id, r.status, r.first_seq, r.last_seq, t.archived_seq, t.log_term,
     (SELECT json_agg(json_build_object('term', m.term, 'start', m.start_seq, 'attempt', m.attempt) ORDER BY m.term)
      FROM terms m WHERE m.thread_id = r.thread_id AND m.run_id = r.run_id) AS terms
   FROM runs r JOIN threads t USING (thread_id)
-  WHERE r.run_id = $1 AND ($2::uuid IS NULL OR r.thread_id = $2)`;
+  WHERE r.run_id = $1 AND ($2::uuid IS NULL OR r.thread_id = $2)
+    AND ${visibleSql('t.metadata', '$3')}`;
 
 /**
- * @param threadId undefined: whichever thread the run is on
  * @param lastEventId the header; undefined, empty and `-1` mean from the start
  * @throws {RunNotFoundError}
  * @throws {InputInvalidError} malformed, or of another run
@@ -62,7 +71,7 @@ const RUN_LOG = `
  */
 export async function findPosition(
   deps: ReaderDeps,
-  run: { threadId: string | undefined; runId: string },
+  run: SoughtRun,
   lastEventId: string | undefined,
 ): Promise<RunPosition> {
   const id = readHeader(lastEventId);
@@ -91,7 +100,7 @@ export async function findPosition(
 /** Of a run that still writes: waits a little for a log that has lost its end. */
 async function positionInActive(
   deps: ReaderDeps,
-  run: { threadId: string | undefined; runId: string },
+  run: SoughtRun,
   client: { id: EventId; after: Position; first: number },
 ): Promise<{ after: Position; rewound: boolean }> {
   const { after } = client;
@@ -125,14 +134,11 @@ const ahead = (id: EventId, why: string): CursorInvalidError =>
     `Last-Event-ID ${formatEventId(id.n, id.attempt)} is ahead of the log: ${why}`,
   );
 
-async function readRunLog(
-  deps: ReaderDeps,
-  run: { threadId: string | undefined; runId: string },
-): Promise<Row> {
+async function readRunLog(deps: ReaderDeps, run: SoughtRun): Promise<Row> {
   const { rows } = await deps.db.query<Row>({
     name: 'run-log',
     text: RUN_LOG,
-    values: [run.runId, run.threadId],
+    values: [run.runId, run.threadId, run.visible.metadata],
   });
   const row = rows[0];
   if (row === undefined) throw new RunNotFoundError('Run not found');

@@ -4,6 +4,7 @@
  */
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
 import { z } from 'zod';
+import { AuthRefusedError } from '../auth/refusal.ts';
 import { AppError } from '../errors.ts';
 import type { ErrorCode } from '../errors.ts';
 import { isTransient, sqlState } from '../postgres/pool.ts';
@@ -16,6 +17,9 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   agent_silent: 504,
   assistant_exists: 409,
   assistant_not_found: 404,
+  auth_failed: undefined,
+  // Carries its own.
+  auth_refused: undefined,
   body_unsupported: 415,
   checkpointer_missing: 500,
   command_refused: 400,
@@ -114,6 +118,11 @@ export function problemHandler(log: Log, bodyBytesMax: number): ErrorRequestHand
   return (error: unknown, request, response, _next) => {
     if (error instanceof z.ZodError) {
       sendZodError(response, error);
+      return;
+    }
+    if (error instanceof AuthRefusedError && !response.headersSent) {
+      response.setHeaders(error.headers);
+      sendText(response, error.status, error.message);
       return;
     }
     const { status, text, ours } = problemOf(error, bodyBytesMax);

@@ -13,6 +13,13 @@ export function sendJsonText(response: Response, text: string): void {
   response.end(text);
 }
 
+/** A stream of events that is over at once. */
+export function sendEvents(response: Response, frames: string): void {
+  response.setHeader('content-type', 'text/event-stream');
+  response.setHeader('cache-control', 'no-cache');
+  response.end(frames);
+}
+
 export function sendEmpty(response: Response, status: 202 | 204): void {
   response.statusCode = status;
   response.end();

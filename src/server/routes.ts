@@ -1,6 +1,7 @@
 /** Every route of the API, by noun. A new noun is a file and a line here. */
 import { Router } from 'express';
 import type { HttpPart } from '../graphs/langgraph-json.ts';
+import { assertDeclared } from './auth/declare.ts';
 import type { RouteContext } from './context.ts';
 import { assistantRoutes } from './routes/assistants.ts';
 import { createRunRoutes } from './routes/create-runs.ts';
@@ -35,9 +36,15 @@ const NOUNS: readonly [HttpPart, (context: RouteContext) => Router][] = [
   ['ui', uiRoutes],
 ];
 
+/** @throws {RouteUndeclaredError} */
 export function routes(context: RouteContext): Router {
   const disabled = context.http?.disabled ?? [];
   const router = Router();
-  for (const [part, noun] of NOUNS) if (!disabled.includes(part)) router.use(noun(context));
+  for (const [part, noun] of NOUNS) {
+    if (disabled.includes(part)) continue;
+    const routesOfNoun = noun(context);
+    assertDeclared(routesOfNoun);
+    router.use(routesOfNoun);
+  }
   return router;
 }

@@ -1,6 +1,7 @@
 /** Cancelling and waiting until the runs have really stopped. */
 import type { Response } from 'express';
 import { AppError } from '../errors.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 import { RunNotFoundError } from '../runs/run.ts';
 import type { CancelAction } from '../runs/run.ts';
 import { cancel } from '../runs/submit.ts';
@@ -16,7 +17,7 @@ export class CancelTimeoutError extends AppError {
 
 /**
  * @param response of the request that waits: when it closes, the wait ends
- * @throws {RunNotFoundError} when the thread has none of the runs
+ * @throws {RunNotFoundError} when the thread has none of the runs, or the caller may not see it
  * @throws {CancelTimeoutError}
  */
 export async function cancelAndWait(
@@ -25,6 +26,7 @@ export async function cancelAndWait(
   runIds: readonly string[],
   action: CancelAction,
   response: Response,
+  visible: Visibility,
 ): Promise<void> {
   const over = new AbortController();
   const stopWaiting = (): void => {
@@ -41,7 +43,9 @@ export async function cancelAndWait(
   try {
     const ends = new Map(runIds.map((runId) => [runId, context.ends.wait(runId, over.signal)]));
     for (const end of ends.values()) end.catch(() => undefined);
-    const cancelled = await context.guard.watch(cancel(context.submit, threadId, runIds, action));
+    const cancelled = await context.guard.watch(
+      cancel(context.submit, threadId, runIds, action, visible),
+    );
     if (cancelled === undefined) throw new RunNotFoundError('Run not found');
     // Those that had ended before, or by the cancel itself, are not waited for.
     for (const { runId } of cancelled.asked) await ends.get(runId);

@@ -4,9 +4,13 @@
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { AssistantNotFoundError, assistantIdOf } from '../assistants/assistant.ts';
-import { newId } from '../ids.ts';
+import type { Access } from '../auth/gate.ts';
+import { defaultAssistantId, newId } from '../ids.ts';
 import type { Db } from '../postgres/pool.ts';
+import { EVERYTHING, visibleSql } from '../postgres/visibility.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 import type { NewRun } from '../runs/create.ts';
+import { USER_KEYS } from '../runs/run.ts';
 import type { RunKwargs } from '../runs/run.ts';
 import type { RunCreate } from './schemas/run.ts';
 
@@ -38,31 +42,40 @@ const PARTIES = `
     a.metadata AS assistant_metadata, t.config AS thread_config, t.metadata AS thread_metadata
   FROM (SELECT 1) AS one
   LEFT JOIN assistants a ON a.assistant_id = $1
-  LEFT JOIN threads t ON t.thread_id = $2`;
+  LEFT JOIN threads t ON t.thread_id = $2 AND ${visibleSql('t.metadata', '$3')}`;
 
 /**
  * @param threadId undefined: a stateless run, on a thread of its own
- * @throws {AssistantNotFoundError}
+ * @param access of who asks for the run
+ * @throws {AssistantNotFoundError} also when the caller may not see it
+ * @throws {AuthRefusedError | AuthFailedError}
  */
 export async function newRunOf(
   db: Db,
-  body: RunCreate,
+  given: RunCreate,
   threadId: string | undefined,
   headers: IncomingHttpHeaders,
+  access: Access,
 ): Promise<NewRun> {
+  const runId = newId();
+  const { body, visible } = await permittedRun(access, given, threadId, runId);
   const { rows } = await db.query<Parties>({
     name: 'run-parties',
     text: PARTIES,
-    values: [assistantIdOf(body.assistant_id), threadId],
+    values: [assistantIdOf(body.assistant_id), threadId, visible.metadata],
   });
   const parties = rows[0];
   const { assistant_id: assistantId, graph_id: graphId } = parties ?? {};
-  if (parties === undefined || assistantId == null || graphId == null)
+  if (
+    parties === undefined ||
+    assistantId == null ||
+    graphId == null ||
+    !(await mayUseAssistant(db, assistantId, graphId, access))
+  )
     throw new AssistantNotFoundError(
       `No assistant found for "${body.assistant_id}". Make sure the assistant ID is for a valid assistant or a valid graph ID.`,
     );
 
-  const runId = newId();
   const ids = {
     run_id: runId,
     thread_id: threadId ?? newId(),
@@ -75,7 +88,7 @@ export async function newRunOf(
     ...body.metadata,
   };
   const threadConfig = mergeConfigs(
-    [parties.assistant_config ?? {}, parties.thread_config ?? {}, given(body)],
+    [parties.assistant_config ?? {}, parties.thread_config ?? {}, configGiven(body)],
     {},
   );
   const keep = body.on_completion === 'keep';
@@ -86,7 +99,11 @@ export async function newRunOf(
     kwargs: kwargsOf(body, {
       temporary: threadId === undefined && !keep,
       context: { ...parties.assistant_context, ...body.context },
-      config: configOf(body, threadConfig, { ids, metadata, headers }),
+      config: configOf(body, threadConfig, {
+        ids: { ...ids, ...userIdOf(access) },
+        metadata,
+        headers,
+      }),
     }),
     metadata,
     multitaskStrategy: body.multitask_strategy ?? 'enqueue',
@@ -94,7 +111,68 @@ export async function newRunOf(
     createThread: createThread(body, threadId),
     threadConfig,
     threadMetadata: { graph_id: graphId, assistant_id: assistantId },
+    newThreadMetadata: body.metadata ?? {},
+    visible,
+    user: access.user ?? null,
   };
+}
+
+/**
+ * Asks whether the caller may have this run. What the handler changes counts: metadata, which say whose the run is,
+ * and what is executed.
+ */
+async function permittedRun(
+  access: Access,
+  given: RunCreate,
+  threadId: string | undefined,
+  runId: string,
+): Promise<{ body: RunCreate; visible: Visibility }> {
+  if (access.user === undefined) return { body: given, visible: EVERYTHING };
+  const { input, command, context, webhook, interrupt_before, interrupt_after } = given;
+  const config = withoutUser(given.config);
+  const strategy = given.multitask_strategy ?? 'enqueue';
+  const { visible, value } = await access.ask('threads:create_run', {
+    thread_id: threadId,
+    assistant_id: assistantIdOf(given.assistant_id),
+    run_id: runId,
+    status: 'pending',
+    metadata: { ...given.metadata },
+    prevent_insert_if_inflight: strategy === 'reject',
+    multitask_strategy: strategy,
+    if_not_exists: given.if_not_exists ?? 'reject',
+    after_seconds: given.after_seconds ?? 0,
+    kwargs: { input, command, config, context, webhook, interrupt_before, interrupt_after },
+  });
+  const { kwargs, metadata } = value;
+  return { body: { ...given, ...kwargs, config: withoutUser(kwargs.config), metadata }, visible };
+}
+
+/** Who the user is, the server says. */
+function withoutUser(config: RunCreate['config']): RunCreate['config'] {
+  if (config?.configurable == null) return config;
+  const configurable = { ...config.configurable };
+  for (const key of [...USER_KEYS, 'user_id']) Reflect.deleteProperty(configurable, key);
+  return { ...config, configurable };
+}
+
+const userIdOf = ({ user }: Access): Fields =>
+  user === undefined ? {} : { user_id: user.identity };
+
+/** The default assistant of a graph is for everybody who may have a run at all; another only for who may read it. */
+async function mayUseAssistant(
+  db: Db,
+  assistantId: string,
+  graphId: string,
+  access: Access,
+): Promise<boolean> {
+  if (access.user === undefined || assistantId === defaultAssistantId(graphId)) return true;
+  const { visible } = await access.ask('assistants:read', { assistant_id: assistantId });
+  if (visible.metadata === null) return true;
+  const { rows } = await db.query(
+    'SELECT 1 FROM assistants WHERE assistant_id = $1 AND metadata @> $2::jsonb',
+    [assistantId, visible.metadata],
+  );
+  return rows.length === 1;
 }
 
 function createThread(body: RunCreate, threadId: string | undefined): NewRun['createThread'] {
@@ -103,7 +181,7 @@ function createThread(body: RunCreate, threadId: string | undefined): NewRun['cr
 }
 
 /** The request's configuration as the thread remembers it. */
-function given({ config }: RunCreate): StoredConfig {
+function configGiven({ config }: RunCreate): StoredConfig {
   const configurable = { ...config?.configurable };
   for (const key of OF_ONE_RUN) Reflect.deleteProperty(configurable, key);
   return {

@@ -4,6 +4,7 @@ import type { Response } from 'express';
 import { DELETED } from '../events/ends.ts';
 import { isTransient } from '../postgres/pool.ts';
 import type { Db } from '../postgres/pool.ts';
+import { EVERYTHING } from '../postgres/visibility.ts';
 import { isTerminal } from '../runs/run.ts';
 import { readOutcome } from '../runs/find.ts';
 import type { Outcome } from '../runs/find.ts';
@@ -99,16 +100,18 @@ function answerOf(outcome: Outcome | undefined): string {
 const errorText = (error: { error: string; message: string }): string =>
   JSON.stringify({ __error__: error });
 
-/** The client has left, and had asked that its run then stops. */
+/** The client has left, and had asked that its run then stops; whether it may ask that was looked at then. */
 export function cancelLeft(
   context: RouteContext,
   run: { readonly threadId: string; readonly runId: string },
 ): void {
-  cancel(context.submit, run.threadId, [run.runId], 'interrupt').catch((error: unknown) => {
-    context.log.warn('cancel after disconnect failed', {
-      thread_id: run.threadId,
-      run_id: run.runId,
-      error,
-    });
-  });
+  cancel(context.submit, run.threadId, [run.runId], 'interrupt', EVERYTHING).catch(
+    (error: unknown) => {
+      context.log.warn('cancel after disconnect failed', {
+        thread_id: run.threadId,
+        run_id: run.runId,
+        error,
+      });
+    },
+  );
 }

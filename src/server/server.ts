@@ -9,6 +9,7 @@ import type { Express, RequestHandler } from 'express';
 import { ensureSystemAssistants } from '../assistants/assistant.ts';
 import { AppError } from '../errors.ts';
 import type { Service } from '../lib/service.ts';
+import { authentication } from './auth/authenticate.ts';
 import { createTermAttempts } from './attempts.ts';
 import type { RouteContext } from './context.ts';
 import { cors } from './cors.ts';
@@ -145,7 +146,11 @@ function createApp(context: RouteContext, custom: RequestHandler): Express {
     sendText(response, 503, 'This server is stopping, try again');
   };
 
-  app.use(cors(context.http?.cors), refuseWhenStopping, custom);
+  const authenticate = authentication(context.auth);
+  app.use(cors(context.http?.cors), refuseWhenStopping);
+  // The project may open its own routes; the API stays behind.
+  if (context.http?.customRouteAuth === false) app.use(custom, authenticate);
+  else app.use(authenticate, custom);
   app.use(
     express.json({
       limit: BODY_BYTES_MAX,

@@ -1,8 +1,10 @@
 /** From a thread's row to its graph's state, and back into the row. */
+import type { AuthUser } from '../auth/user.ts';
 import { AppError } from '../errors.ts';
 import type { Graph, StateQuery } from '../graphs/port.ts';
 import { isTransient, sqlState } from '../postgres/pool.ts';
 import type { Db } from '../postgres/pool.ts';
+import { userConfigurable } from '../runs/run.ts';
 import { showState } from '../threads/thread.ts';
 import type { ThreadRow } from '../threads/thread.ts';
 import { InputInvalidError } from './problem.ts';
@@ -22,8 +24,15 @@ export function refused(cause: unknown): never {
   );
 }
 
-/** The thread's configuration rebuilds a graph that is made by a function of it. */
-export function queryAt(thread: ThreadRow, at: CheckpointRef): Omit<StateQuery, 'subgraphs'> {
+/**
+ * The thread's configuration rebuilds a graph that is made by a function of it.
+ * @param user who asks; undefined: no auth is configured
+ */
+export function queryAt(
+  thread: ThreadRow,
+  at: CheckpointRef,
+  user: AuthUser | undefined,
+): Omit<StateQuery, 'subgraphs'> {
   const { configurable } = thread.config;
   return {
     threadId: thread.thread_id,
@@ -33,6 +42,7 @@ export function queryAt(thread: ThreadRow, at: CheckpointRef): Omit<StateQuery, 
         thread_id: thread.thread_id,
         graph_id: thread.metadata['graph_id'],
         assistant_id: thread.metadata['assistant_id'],
+        ...userConfigurable(user),
       },
       metadata: {},
     },

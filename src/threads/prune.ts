@@ -2,16 +2,23 @@
 import { keepLatestCheckpoints } from '../checkpoints/lifecycle.ts';
 import { transaction } from '../postgres/pool.ts';
 import type { Pool } from '../postgres/pool.ts';
+import { visibleSql } from '../postgres/visibility.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 
 /**
  * Removes all states of a thread but the latest of each namespace.
- * @returns false when the thread is not there, or a run of it is pending or running
+ * @returns false when the thread is not there for the caller, or a run of it is pending or running
  */
-export async function pruneToLatest(pool: Pool, threadId: string): Promise<boolean> {
+export async function pruneToLatest(
+  pool: Pool,
+  threadId: string,
+  visible: Visibility,
+): Promise<boolean> {
   return transaction(pool, async (db) => {
     const { rows } = await db.query(
-      'SELECT 1 FROM threads WHERE thread_id = $1 AND active_runs = 0 FOR UPDATE',
-      [threadId],
+      `SELECT 1 FROM threads
+       WHERE thread_id = $1 AND active_runs = 0 AND ${visibleSql('metadata', '$2')} FOR UPDATE`,
+      [threadId, visible.metadata],
     );
     if (rows.length === 0) return false;
     await keepLatestCheckpoints(db, threadId);

@@ -3,6 +3,8 @@ import { copyThreadCheckpoints } from '../checkpoints/lifecycle.ts';
 import { AppError } from '../errors.ts';
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
+import { visibleSql } from '../postgres/visibility.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 import { deleteThreadData } from '../runs/retention.ts';
 import { ThreadBusyError, ThreadNotFoundError } from '../runs/run.ts';
 
@@ -49,30 +51,49 @@ export async function createThread(
   return rows[0];
 }
 
-/** @throws {ThreadNotFoundError} */
-export async function readThread(db: Db, threadId: string): Promise<ThreadRow> {
+/** @throws {ThreadNotFoundError} also when the caller may not see it */
+export async function readThread(
+  db: Db,
+  threadId: string,
+  visible: Visibility,
+): Promise<ThreadRow> {
   const { rows } = await db.query<ThreadRow>({
     name: 'read-thread',
-    text: `SELECT ${THREAD_COLUMNS} FROM threads WHERE thread_id = $1`,
-    values: [threadId],
+    text: `SELECT ${THREAD_COLUMNS} FROM threads WHERE thread_id = $1 AND ${visibleSql('metadata', '$2')}`,
+    values: [threadId, visible.metadata],
   });
   const row = rows[0];
   if (row === undefined) throw threadNotFound(threadId);
   return row;
 }
 
+/** Whether the thread is there, and the caller may not see it. */
+export async function isForeignThread(
+  db: Db,
+  threadId: string,
+  visible: Visibility,
+): Promise<boolean> {
+  if (visible.metadata === null) return false;
+  const { rows } = await db.query<{ visible: boolean }>(
+    'SELECT metadata @> $2::jsonb AS visible FROM threads WHERE thread_id = $1',
+    [threadId, visible.metadata],
+  );
+  return rows[0]?.visible === false;
+}
+
 /** Merges `metadata`; without `ttlMinutes` the time to live stays as it is. @throws {ThreadNotFoundError} */
 export async function updateThread(
   db: Db,
   threadId: string,
+  visible: Visibility,
   metadata: Record<string, unknown>,
   ttlMinutes?: number,
 ): Promise<ThreadRow> {
   const { rows } = await db.query<ThreadRow>(
     `UPDATE threads SET metadata = metadata || $2, ttl_minutes = coalesce($3, ttl_minutes), updated_at = now()
-     WHERE thread_id = $1
+     WHERE thread_id = $1 AND ${visibleSql('metadata', '$4')}
      RETURNING ${THREAD_COLUMNS}`,
-    [threadId, metadata, ttlMinutes],
+    [threadId, metadata, ttlMinutes, visible.metadata],
   );
   const row = rows[0];
   if (row === undefined) throw threadNotFound(threadId);
@@ -97,11 +118,16 @@ export async function showState(
  * @throws {ThreadNotFoundError}
  * @throws {ThreadBusyError} when a run is pending or running: cancel it first
  */
-export async function deleteThread(pool: Pool, threadId: string): Promise<void> {
+export async function deleteThread(
+  pool: Pool,
+  threadId: string,
+  visible: Visibility,
+): Promise<void> {
   await transaction(pool, async (db) => {
     const { rows } = await db.query<{ active_runs: number }>(
-      'SELECT active_runs FROM threads WHERE thread_id = $1 FOR UPDATE',
-      [threadId],
+      `SELECT active_runs FROM threads
+       WHERE thread_id = $1 AND ${visibleSql('metadata', '$2')} FOR UPDATE`,
+      [threadId, visible.metadata],
     );
     const row = rows[0];
     if (row === undefined) throw threadNotFound(threadId);
@@ -111,19 +137,26 @@ export async function deleteThread(pool: Pool, threadId: string): Promise<void> 
   });
 }
 
-/** A new thread with the same states. @returns undefined when there is no thread `from` */
+/**
+ * A new thread with the same states.
+ * @param visible of `from`
+ * @param metadata of the new one, on top of those of `from`
+ * @returns undefined when there is no thread `from`
+ */
 export async function copyThread(
   pool: Pool,
   from: string,
   to: string,
+  visible: Visibility,
+  metadata: Record<string, unknown>,
 ): Promise<ThreadRow | undefined> {
   return transaction(pool, async (db) => {
     const { rows } = await db.query<ThreadRow>(
       `INSERT INTO threads (thread_id, metadata, config, "values", interrupts)
-       SELECT $2::uuid, metadata || jsonb_build_object('thread_id', $2::text), config, "values", interrupts
-       FROM threads WHERE thread_id = $1
+       SELECT $2::uuid, metadata || $4::jsonb || jsonb_build_object('thread_id', $2::text), config, "values", interrupts
+       FROM threads WHERE thread_id = $1 AND ${visibleSql('metadata', '$3')}
        RETURNING ${THREAD_COLUMNS}`,
-      [from, to],
+      [from, to, visible.metadata, metadata],
     );
     const row = rows[0];
     if (row !== undefined) await copyThreadCheckpoints(db, from, to);
@@ -132,6 +165,7 @@ export async function copyThread(
 }
 
 export interface ThreadSearch {
+  readonly visible: Visibility;
   readonly metadata?: Record<string, unknown> | undefined;
   /** Contained in the thread's values. */
   readonly values?: Record<string, unknown> | undefined;
@@ -151,13 +185,14 @@ const MATCHES = `NOT hidden
   AND ($1::jsonb IS NULL OR metadata @> $1)
   AND ($2::jsonb IS NULL OR CASE WHEN "values"::text !~ '\\\\u(0000|d[89a-f])' THEN "values"::jsonb @> $2 END)
   AND ($3::text IS NULL OR status = $3)
-  AND ($4::uuid[] IS NULL OR thread_id = ANY($4))`;
+  AND ($4::uuid[] IS NULL OR thread_id = ANY($4)) AND ${visibleSql('metadata', '$5')}`;
 
 const matchValues = (search: ThreadSearch): unknown[] => [
   search.metadata,
   search.values,
   search.status,
   search.ids,
+  search.visible.metadata,
 ];
 
 export async function searchThreads(
@@ -167,7 +202,7 @@ export async function searchThreads(
 ): Promise<ThreadRow[]> {
   const { rows } = await db.query<ThreadRow>(
     `SELECT ${THREAD_COLUMNS} FROM threads WHERE ${MATCHES}
-     ORDER BY ${page.sortBy} ${page.sortOrder}, thread_id LIMIT $5 OFFSET $6`,
+     ORDER BY ${page.sortBy} ${page.sortOrder}, thread_id LIMIT $6 OFFSET $7`,
     [...matchValues(search), page.limit, page.offset],
   );
   return rows;
@@ -182,10 +217,14 @@ export async function countThreads(db: Db, search: ThreadSearch): Promise<number
 }
 
 /** Threads whose last run was the assistant's, of stateless runs too. */
-export async function threadsOfAssistant(db: Db, assistantId: string): Promise<string[]> {
+export async function threadsOfAssistant(
+  db: Db,
+  assistantId: string,
+  visible: Visibility,
+): Promise<string[]> {
   const { rows } = await db.query<{ thread_id: string }>(
-    'SELECT thread_id FROM threads WHERE metadata @> $1',
-    [{ assistant_id: assistantId }],
+    `SELECT thread_id FROM threads WHERE metadata @> $1 AND ${visibleSql('metadata', '$2')}`,
+    [{ assistant_id: assistantId }, visible.metadata],
   );
   return rows.map((row) => row.thread_id);
 }

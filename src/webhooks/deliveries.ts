@@ -5,6 +5,7 @@
  */
 import { AppError } from '../errors.ts';
 import type { Db } from '../postgres/pool.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 
 export const DELIVERY_STATUSES = ['pending', 'delivered', 'dead'] as const;
 export type DeliveryStatus = (typeof DELIVERY_STATUSES)[number];
@@ -37,6 +38,12 @@ export interface DeliveryRow {
 
 const COLUMNS = `delivery_id, run_id, thread_id, url, status, attempts, next_attempt_at, response_status,
   last_error, created_at, updated_at, delivered_at`;
+
+/** By its thread as it is now; when that is gone, by the run as it was: its metadata began with the thread's. */
+const visibleDelivery = (placeholder: string): string =>
+  `(${placeholder}::jsonb IS NULL OR coalesce(
+     (SELECT t.metadata @> ${placeholder}::jsonb FROM threads t WHERE t.thread_id = webhook_deliveries.thread_id),
+     (run->'metadata')::jsonb @> ${placeholder}::jsonb))`;
 
 /** A delivery in hand. `run`, `values` and `error` are JSON texts: they only pass through. */
 export interface ClaimedDelivery {
@@ -132,6 +139,7 @@ export async function releaseDelivery(
 }
 
 export interface DeliverySearch {
+  readonly visible: Visibility;
   readonly runId: string | undefined;
   readonly threadId: string | undefined;
   readonly status: DeliveryStatus | undefined;
@@ -146,9 +154,16 @@ export async function listDeliveries(
   const { rows } = await db.query<DeliveryRow>(
     `SELECT ${COLUMNS} FROM webhook_deliveries
      WHERE ($1::uuid IS NULL OR run_id = $1) AND ($2::uuid IS NULL OR thread_id = $2)
-       AND ($3::text IS NULL OR status = $3)
+       AND ($3::text IS NULL OR status = $3) AND ${visibleDelivery('$6')}
      ORDER BY created_at DESC, delivery_id LIMIT $4 OFFSET $5`,
-    [search.runId, search.threadId, search.status, page.limit, page.offset],
+    [
+      search.runId,
+      search.threadId,
+      search.status,
+      page.limit,
+      page.offset,
+      search.visible.metadata,
+    ],
   );
   return rows;
 }
@@ -157,12 +172,16 @@ export async function listDeliveries(
  * Sends a delivery once more, whatever became of it, with all its attempts before it and under its id.
  * @throws {DeliveryNotFoundError}
  */
-export async function replayDelivery(db: Db, deliveryId: string): Promise<DeliveryRow> {
+export async function replayDelivery(
+  db: Db,
+  deliveryId: string,
+  visible: Visibility,
+): Promise<DeliveryRow> {
   const { rows } = await db.query<DeliveryRow>(
     `UPDATE webhook_deliveries SET status = 'pending', attempts = 0, claims = claims + 1,
        next_attempt_at = now(), updated_at = now()
-     WHERE delivery_id = $1 RETURNING ${COLUMNS}`,
-    [deliveryId],
+     WHERE delivery_id = $1 AND ${visibleDelivery('$2')} RETURNING ${COLUMNS}`,
+    [deliveryId, visible.metadata],
   );
   const row = rows[0];
   if (row === undefined) throw new DeliveryNotFoundError('Webhook delivery not found');

@@ -26,6 +26,7 @@ import type { Claim } from '../runs/claim.ts';
 import { finishRun, handOverRun, rollBackRun, webhookOf } from '../runs/finish.ts';
 import type { Finished, RunEnding } from '../runs/finish.ts';
 import { FAILURES_MAX } from '../runs/lease.ts';
+import { userConfigurable } from '../runs/run.ts';
 import type { CancelAction, TerminalStatus } from '../runs/run.ts';
 import { publishEnd } from '../runs/publish-end.ts';
 import { openTerm } from '../runs/term.ts';
@@ -168,7 +169,10 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
       attempt: claim.attempt,
       input: kwargs.input,
       command: kwargs.command,
-      config: kwargs.config,
+      config: {
+        ...kwargs.config,
+        configurable: { ...kwargs.config.configurable, ...userConfigurable(claim.user) },
+      },
       context: kwargs.context,
       streamModes: kwargs.stream_mode as StreamMode[],
       streamSubgraphs: kwargs.subgraphs,

@@ -7,6 +7,7 @@ import type { LogBatch } from '../../src/events/event.ts';
 import { openReader } from '../../src/events/reader.ts';
 import type { ReaderOptions } from '../../src/events/reader.ts';
 import { newId } from '../../src/ids.ts';
+import { EVERYTHING } from '../../src/postgres/visibility.ts';
 import type { NewRun } from '../../src/runs/create.ts';
 import { claimRun } from '../../src/runs/claim.ts';
 import { createRun } from '../../src/runs/create.ts';
@@ -32,6 +33,8 @@ export interface TestApp {
 export async function startTestApp(options: {
   redis: boolean;
   graph?: unknown;
+  /** A langgraph.json, for what is not said in code. */
+  file?: string;
   /** false: the test plays the worker itself. */
   worker?: boolean;
   environment?: Record<string, string>;
@@ -48,7 +51,7 @@ export async function startTestApp(options: {
   });
   const log = createLog({ level: config.LOG_LEVEL, format: 'text', name: 'test' });
   const core = await createCore({ ...config, DATABASE_URL: database.url }, log, {
-    graphs: { test: options.graph },
+    ...(options.file === undefined ? { graphs: { test: options.graph } } : { file: options.file }),
   });
   const assistantId = newId();
   await core.pool.query(
@@ -92,6 +95,9 @@ export function newRun(
     createThread: 'no',
     threadConfig: {},
     threadMetadata: {},
+    newThreadMetadata: {},
+    visible: EVERYTHING,
+    user: null,
     ...given,
     kwargs: {
       input: given.input ?? {},

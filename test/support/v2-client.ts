@@ -82,8 +82,14 @@ export interface SocketClient {
   send(method: string, params?: unknown): Promise<Answer>;
 }
 
-export async function openSocket(url: string, threadId: string): Promise<SocketClient> {
-  const ws = new WebSocket(`${url.replace('http', 'ws')}/threads/${threadId}/stream/events`);
+export async function openSocket(
+  url: string,
+  threadId: string,
+  headers: Record<string, string> = {},
+): Promise<SocketClient> {
+  const ws = new WebSocket(`${url.replace('http', 'ws')}/threads/${threadId}/stream/events`, {
+    headers,
+  });
   const messages: (Envelope | Answer)[] = [];
   let closed = false;
   ws.on('message', (data: Buffer) => messages.push(JSON.parse(data.toString()) as Answer));

@@ -20,13 +20,15 @@ import { summaryOf } from './state.ts';
 import type { LangGraphStore } from './store.ts';
 import type { RunTranslator } from './translator.ts';
 
-/** Keys of configurable that say where, not what: not part of a checkpoint's metadata. */
+/** Keys of configurable that say where or who, not what: not part of a checkpoint's metadata, which is shown. */
 const NOT_METADATA = new Set([
   'checkpoint_ns',
   'checkpoint_id',
   'checkpoint_map',
   'run_id',
   'thread_id',
+  'langgraph_auth_user',
+  'langgraph_auth_permissions',
 ]);
 /** Keys of configurable that name the checkpoint to start from. */
 const START_AT = new Set(['checkpoint_ns', 'checkpoint_id', 'checkpoint_map']);

@@ -13,13 +13,15 @@ import { toPlain } from '../serialise.ts';
 import { PregelEvents } from './events.ts';
 import { PregelSaver } from './saver.ts';
 
-/** Keys of configurable that say where, not what: not part of a checkpoint's metadata. */
+/** Keys of configurable that say where or who, not what: not part of a checkpoint's metadata, which is shown. */
 const NOT_METADATA = new Set([
   'checkpoint_ns',
   'checkpoint_id',
   'checkpoint_map',
   'run_id',
   'thread_id',
+  'langgraph_auth_user',
+  'langgraph_auth_permissions',
 ]);
 
 export async function executePregel(

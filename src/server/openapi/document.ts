@@ -1,5 +1,6 @@
 /** The API as an OpenAPI 3.1 document, made from the schemas that validate requests. */
 import { z } from 'zod';
+import { PUBLIC_PATHS } from '../auth/public-paths.ts';
 import { NAMED_BODIES } from '../schemas/named.ts';
 import { ERRORS } from './operation.ts';
 import type { Noun, Operation } from './operation.ts';
@@ -12,7 +13,8 @@ export interface Document {
   info: Fields;
   tags: { name: string; description: string }[];
   paths: Record<string, Record<string, Fields>>;
-  components: { schemas: Fields };
+  components: { schemas: Fields; securitySchemes?: Fields };
+  security?: Fields[];
 }
 
 /** Schemas that the document names instead of repeating. */
@@ -23,22 +25,43 @@ for (const [id, schema] of Object.entries({ ...NAMED_BODIES, ...views }))
 /** Parameters of paths that are ids of ours; the others are any text. */
 const UUIDS = /^(thread|run|cron|delivery|workflow|execution)_id$/;
 
-export function documentOf(nouns: readonly Noun[], version: string): Document {
+/** Which header it is, the project's `authenticate` says; these are those that clients send. */
+const SECURITY_SCHEMES = {
+  bearer: { type: 'http', scheme: 'bearer' },
+  apiKey: { type: 'apiKey', in: 'header', name: 'x-api-key' },
+};
+
+/** @param auth whether the project has configured it */
+export function documentOf(
+  nouns: readonly Noun[],
+  version: string,
+  { auth = false }: { auth?: boolean } = {},
+): Document {
   const schemas: Fields = {};
   const paths: Document['paths'] = {};
   for (const { tag, operations } of nouns)
     for (const operation of operations)
       (paths[operation.path.replaceAll(/:(\w+)/g, '{$1}')] ??= {})[operation.method] = {
         tags: [tag],
-        ...operationOf(operation, schemas),
+        ...operationOf(auth ? behindAuth(operation) : operation, schemas),
+        ...(auth && isOpen(operation) ? { security: [] } : {}),
       };
   return {
     openapi: '3.1.0',
     info: { title: 'Millrace', version, description: 'The LangGraph Server API' },
     tags: nouns.map(({ tag, description }) => ({ name: tag, description })),
     paths,
-    components: { schemas },
+    components: { schemas, ...(auth ? { securitySchemes: SECURITY_SCHEMES } : {}) },
+    ...(auth ? { security: Object.keys(SECURITY_SCHEMES).map((name) => ({ [name]: [] })) } : {}),
   };
+}
+
+const isOpen = ({ method, path }: Operation): boolean =>
+  method === 'get' && (PUBLIC_PATHS.has(path) || path.startsWith('/ui/'));
+
+function behindAuth(operation: Operation): Operation {
+  if (isOpen(operation)) return operation;
+  return { ...operation, errors: [...new Set([401, 403, ...(operation.errors ?? [])] as const)] };
 }
 
 function operationOf(operation: Operation, schemas: Fields): Fields {

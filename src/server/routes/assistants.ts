@@ -1,8 +1,10 @@
 /** Assistants and what their graphs look like. `:assistant_id` may be a graph's id everywhere. */
 import { Router } from 'express';
-import type { Request, RequestHandler } from 'express';
+import type { Request, Response } from 'express';
 import {
   AssistantExistsError,
+  assistantIdOf,
+  AssistantNotFoundError,
   countAssistants,
   createAssistant,
   deleteAssistant,
@@ -12,10 +14,15 @@ import {
   updateAssistant,
   useVersion,
 } from '../../assistants/assistant.ts';
-import type { AssistantSearch } from '../../assistants/assistant.ts';
+import type { AssistantRow, AssistantSearch } from '../../assistants/assistant.ts';
 import type { Graph, GraphConfig } from '../../graphs/port.ts';
 import { newId } from '../../ids.ts';
 import { threadsOfAssistant } from '../../threads/thread.ts';
+import type { Access } from '../../auth/gate.ts';
+import type { Visibility } from '../../postgres/visibility.ts';
+import { userConfigurable } from '../../runs/run.ts';
+import { asks } from '../auth/declare.ts';
+import type { AskingHandler } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
 import { pick, sendJson, sendPage } from '../respond.ts';
 import {
@@ -37,49 +44,104 @@ export function assistantRoutes(context: RouteContext): Router {
   const { pool, graphs, guard } = context;
   const named = (request: Request): string => pathOf(AssistantPath, request).assistant_id;
 
-  const create: RequestHandler = async (request, response) => {
+  const create: AskingHandler = async (request, response, access) => {
     const body = bodyOf(AssistantCreate, request);
     const assistantId = body.assistant_id ?? newId();
+    const { visible, value } = await access.ask('assistants:create', {
+      assistant_id: assistantId,
+      graph_id: body.graph_id,
+      name: body.name,
+      description: body.description,
+      config: body.config ?? {},
+      context: body.context ?? {},
+      metadata: body.metadata ?? {},
+      if_exists: body.if_exists ?? 'raise',
+    });
     const created = await guard.watch(
       createAssistant(pool, assistantId, {
         graphId: body.graph_id,
         name: body.name ?? 'Untitled',
         description: body.description ?? null,
-        config: body.config ?? {},
-        context: body.context ?? {},
-        metadata: body.metadata ?? {},
+        config: value.config,
+        context: value.context,
+        metadata: value.metadata,
       }),
     );
     if (created === undefined && body.if_exists !== 'do_nothing')
       throw new AssistantExistsError('Assistant already exists');
-    sendJson(response, created ?? (await guard.watch(readAssistant(pool, assistantId))));
+    sendJson(response, created ?? (await guard.watch(existing(assistantId, visible))));
   };
 
-  const get: RequestHandler = async (request, response) => {
-    sendJson(response, await guard.watch(readAssistant(pool, named(request))));
+  /** @throws {AssistantExistsError} another's */
+  async function existing(assistantId: string, visible: Visibility): Promise<AssistantRow> {
+    try {
+      return await readAssistant(pool, assistantId, visible);
+    } catch (error) {
+      if (!(error instanceof AssistantNotFoundError)) throw error;
+      throw new AssistantExistsError('Assistant already exists', { cause: error });
+    }
+  }
+
+  /** Under its id, whatever the path calls it. */
+  async function mayRead(request: Request, access: Access): Promise<Visibility> {
+    const id = assistantIdOf(named(request));
+    return (await access.ask('assistants:read', { assistant_id: id })).visible;
+  }
+
+  const get: AskingHandler = async (request, response, access) => {
+    const visible = await mayRead(request, access);
+    sendJson(response, await guard.watch(readAssistant(pool, named(request), visible)));
   };
 
-  const patch: RequestHandler = async (request, response) => {
+  const patch: AskingHandler = async (request, response, access) => {
     const { graph_id: graphId, ...changes } = bodyOf(AssistantPatch, request);
+    const { visible, value } = await access.ask('assistants:update', {
+      assistant_id: assistantIdOf(named(request)),
+      graph_id: graphId,
+      ...changes,
+      metadata: changes.metadata ?? {},
+    });
+    const { config, context: contextOf, metadata } = value;
     sendJson(
       response,
-      await guard.watch(updateAssistant(pool, named(request), { graphId, ...changes })),
+      await guard.watch(
+        updateAssistant(pool, named(request), visible, {
+          ...changes,
+          graphId,
+          config,
+          context: contextOf,
+          metadata,
+        }),
+      ),
     );
   };
 
-  const remove: RequestHandler = async (request, response) => {
+  const remove: AskingHandler = async (request, response, access) => {
     const { delete_threads: deleteThreads } = queryOf(AssistantDeleteQuery, request);
-    const { assistant_id: assistantId } = await guard.watch(readAssistant(pool, named(request)));
-    if (deleteThreads)
-      for (const threadId of await guard.watch(threadsOfAssistant(pool, assistantId)))
-        await removeThread(context, threadId, response);
-    await guard.watch(deleteAssistant(pool, assistantId));
+    const assistantId = assistantIdOf(named(request));
+    const { visible } = await access.ask('assistants:delete', { assistant_id: assistantId });
+    await guard.watch(readAssistant(pool, assistantId, visible));
+    if (deleteThreads) await removeThreads(assistantId, access, response);
+    await guard.watch(deleteAssistant(pool, assistantId, visible));
     sendJson(response, [assistantId]);
   };
 
-  const search: RequestHandler = async (request, response) => {
+  /** Those of its threads that the caller may remove. */
+  async function removeThreads(
+    assistantId: string,
+    access: Access,
+    response: Response,
+  ): Promise<void> {
+    const { visible } = await access.ask('threads:delete', {
+      metadata: { assistant_id: assistantId },
+    });
+    for (const id of await guard.watch(threadsOfAssistant(pool, assistantId, visible)))
+      await removeThread(context, id, response, visible);
+  }
+
+  const search: AskingHandler = async (request, response, access) => {
     const body = bodyOf(AssistantSearchBody, request);
-    const filter = filterOf(body);
+    const filter = await filterOf(body, access);
     const [rows, total] = await guard.watch(
       Promise.all([
         searchAssistants(pool, filter, {
@@ -95,24 +157,34 @@ export function assistantRoutes(context: RouteContext): Router {
     sendPage(response, views, { offset: body.offset, total });
   };
 
-  const count: RequestHandler = async (request, response) => {
-    const filter = filterOf(bodyOf(AssistantCountBody, request));
+  const count: AskingHandler = async (request, response, access) => {
+    const filter = await filterOf(bodyOf(AssistantCountBody, request), access);
     sendJson(response, await guard.watch(countAssistants(pool, filter)));
   };
 
-  const versions: RequestHandler = async (request, response) => {
+  const versions: AskingHandler = async (request, response, access) => {
     const { limit, offset, metadata } = bodyOf(AssistantVersionsBody, request);
     const page = { limit, offset, metadata: metadata ?? undefined };
-    sendJson(response, await guard.watch(listVersions(pool, named(request), page)));
+    const visible = await mayRead(request, access);
+    sendJson(response, await guard.watch(listVersions(pool, named(request), visible, page)));
   };
 
-  const latest: RequestHandler = async (request, response) => {
+  const latest: AskingHandler = async (request, response, access) => {
     const { version } = bodyOf(AssistantLatestBody, request);
-    sendJson(response, await guard.watch(useVersion(pool, named(request), version)));
+    const { visible } = await access.ask('assistants:update', {
+      assistant_id: assistantIdOf(named(request)),
+      version,
+      metadata: {},
+    });
+    sendJson(response, await guard.watch(useVersion(pool, named(request), visible, version)));
   };
 
-  async function graphOf(request: Request): Promise<{ graph: Graph; config: GraphConfig }> {
-    const assistant = await readAssistant(pool, named(request));
+  async function graphOf(
+    request: Request,
+    access: Access,
+  ): Promise<{ graph: Graph; config: GraphConfig }> {
+    const visible = await mayRead(request, access);
+    const assistant = await readAssistant(pool, named(request), visible);
     const { configurable } = assistant.config;
     return {
       graph: await graphs.get(assistant.graph_id),
@@ -121,54 +193,65 @@ export function assistantRoutes(context: RouteContext): Router {
           ...(typeof configurable === 'object' ? configurable : {}),
           graph_id: assistant.graph_id,
           assistant_id: assistant.assistant_id,
+          ...userConfigurable(access.user),
         },
         metadata: {},
       },
     };
   }
 
-  const draw: RequestHandler = async (request, response) => {
+  const draw: AskingHandler = async (request, response, access) => {
     const { xray } = queryOf(AssistantGraphQuery, request);
-    const { graph, config } = await guard.watch(graphOf(request));
+    const { graph, config } = await guard.watch(graphOf(request, access));
     sendJson(response, await graph.draw(config, xray));
   };
 
-  const schemas: RequestHandler = async (request, response) => {
-    const { graph, config } = await guard.watch(graphOf(request));
+  const schemas: AskingHandler = async (request, response, access) => {
+    const { graph, config } = await guard.watch(graphOf(request, access));
     sendJson(response, await graph.schemas(config));
   };
 
-  const subgraphs: RequestHandler = async (request, response) => {
+  const subgraphs: AskingHandler = async (request, response, access) => {
     const { recurse } = queryOf(AssistantSubgraphsQuery, request);
     const { namespace } = pathOf(AssistantPath, request);
-    const { graph, config } = await guard.watch(graphOf(request));
+    const { graph, config } = await guard.watch(graphOf(request, access));
     sendJson(response, await graph.subgraphs(config, namespace, recurse));
   };
 
   const router = Router();
-  router.post('/assistants', create);
-  router.post('/assistants/search', search);
-  router.post('/assistants/count', count);
-  router.get('/assistants/:assistant_id', get);
-  router.patch('/assistants/:assistant_id', patch);
-  router.delete('/assistants/:assistant_id', remove);
-  router.get('/assistants/:assistant_id/graph', draw);
-  router.get('/assistants/:assistant_id/schemas', schemas);
-  router.get('/assistants/:assistant_id/subgraphs', subgraphs);
-  router.get('/assistants/:assistant_id/subgraphs/:namespace', subgraphs);
-  router.post('/assistants/:assistant_id/versions', versions);
-  router.post('/assistants/:assistant_id/latest', latest);
+  const one = '/assistants/:assistant_id';
+  router.post('/assistants', asks(context, 'assistants:create', create));
+  router.post('/assistants/search', asks(context, 'assistants:search', search));
+  router.post('/assistants/count', asks(context, 'assistants:search', count));
+  router.get(one, asks(context, 'assistants:read', get));
+  router.patch(one, asks(context, 'assistants:update', patch));
+  router.delete(one, asks(context, ['assistants:delete', 'threads:delete'], remove));
+  router.get(`${one}/graph`, asks(context, 'assistants:read', draw));
+  router.get(`${one}/schemas`, asks(context, 'assistants:read', schemas));
+  router.get(`${one}/subgraphs`, asks(context, 'assistants:read', subgraphs));
+  router.get(`${one}/subgraphs/:namespace`, asks(context, 'assistants:read', subgraphs));
+  router.post(`${one}/versions`, asks(context, 'assistants:read', versions));
+  router.post(`${one}/latest`, asks(context, 'assistants:update', latest));
   return router;
 }
 
-function filterOf(body: {
-  graph_id?: string | null | undefined;
-  name?: string | null | undefined;
-  metadata?: Record<string, unknown> | null | undefined;
-}): AssistantSearch {
+async function filterOf(
+  body: {
+    graph_id?: string | null | undefined;
+    name?: string | null | undefined;
+    metadata?: Record<string, unknown> | null | undefined;
+    limit?: number;
+    offset?: number;
+  },
+  access: Access,
+): Promise<AssistantSearch> {
+  const { graph_id: graphId, name, metadata, limit, offset } = body;
+  const asked = { graph_id: graphId, name, metadata: { ...metadata }, limit, offset };
+  const { visible } = await access.ask('assistants:search', asked);
   return {
-    graphId: body.graph_id ?? undefined,
-    name: body.name ?? undefined,
-    metadata: body.metadata ?? undefined,
+    visible,
+    graphId: graphId ?? undefined,
+    name: name ?? undefined,
+    metadata: metadata ?? undefined,
   };
 }

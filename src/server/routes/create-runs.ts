@@ -1,8 +1,11 @@
 /** Everything that makes a run: in the background, with its stream, with its end; on a thread or without one. */
 import { Router } from 'express';
-import type { Request, RequestHandler, Response } from 'express';
+import type { Request, Response } from 'express';
 import type { RunRow } from '../../runs/run.ts';
 import type { SubmittedOnce } from '../../runs/submit-once.ts';
+import type { Access } from '../../auth/gate.ts';
+import { asks } from '../auth/declare.ts';
+import type { AskingHandler } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
 import { viewOf } from '../frames.ts';
 import { submitAsked } from '../idempotency.ts';
@@ -31,20 +34,21 @@ export function createRunRoutes(context: RouteContext): Router {
     threadId: string | undefined,
     request: Request,
     response: Response,
+    access: Access,
   ): Promise<SubmittedOnce> =>
     guard.watch(
-      newRunOf(pool, body, threadId, request.headers).then((newRun) =>
-        submitAsked(submit, request, response, threadId, [newRun]),
+      newRunOf(pool, body, threadId, request.headers, access).then((newRun) =>
+        submitAsked(submit, request, response, threadId, [newRun], access),
       ),
     );
 
   const creates =
-    (answer: Answer): RequestHandler =>
-    async (request, response) => {
+    (answer: Answer): AskingHandler =>
+    async (request, response, access) => {
       const threadId =
         'thread_id' in request.params ? pathOf(ThreadPath, request).thread_id : undefined;
       const body = bodyOf(RunCreate, request);
-      const { runs, replayed } = await accept(body, threadId, request, response);
+      const { runs, replayed } = await accept(body, threadId, request, response, access);
       const run = runs[0] as RunRow;
       const prefix = threadId === undefined ? '' : `/threads/${threadId}`;
       const content = `${prefix}/runs/${run.run_id}`;
@@ -87,22 +91,26 @@ export function createRunRoutes(context: RouteContext): Router {
     });
   });
 
-  const batch: RequestHandler = async (request, response) => {
+  const batch: AskingHandler = async (request, response, access) => {
     const bodies = bodyOf(RunBatch, request);
     // All assistants are found before the first run is made.
     const newRuns = await guard.watch(
-      Promise.all(bodies.map((body) => newRunOf(pool, body, undefined, request.headers))),
+      Promise.all(bodies.map((body) => newRunOf(pool, body, undefined, request.headers, access))),
     );
-    const { runs } = await guard.watch(submitAsked(submit, request, response, undefined, newRuns));
+    const { runs } = await guard.watch(
+      submitAsked(submit, request, response, undefined, newRuns, access),
+    );
     sendJson(response, runs.map(runView));
   };
 
   const router = Router();
+  // Which assistant is to run is asked, too.
+  const events = ['threads:create_run', 'assistants:read'] as const;
   for (const prefix of ['', '/threads/:thread_id']) {
-    router.post(`${prefix}/runs`, inBackground);
-    router.post(`${prefix}/runs/stream`, withStream);
-    router.post(`${prefix}/runs/wait`, withEnd);
+    router.post(`${prefix}/runs`, asks(context, events, inBackground));
+    router.post(`${prefix}/runs/stream`, asks(context, events, withStream));
+    router.post(`${prefix}/runs/wait`, asks(context, events, withEnd));
   }
-  router.post('/runs/batch', batch);
+  router.post('/runs/batch', asks(context, events, batch));
   return router;
 }

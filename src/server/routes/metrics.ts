@@ -2,6 +2,7 @@
 import { Router } from 'express';
 import type { RequestHandler } from 'express';
 import { countActiveRuns } from '../../runs/find.ts';
+import { open } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
 import { PostgresUnavailableError } from '../postgres-guard.ts';
 import { sendJson } from '../respond.ts';
@@ -36,6 +37,6 @@ export function metricsRoutes(context: RouteContext): Router {
   };
 
   const router = Router();
-  router.get('/metrics', scrape);
+  router.get('/metrics', open(scrape));
   return router;
 }

@@ -1,10 +1,11 @@
 /** Protocol v2 over HTTP (its WebSocket is in v2/sockets.ts), and the stream of a whole thread. */
 import { Router } from 'express';
-import type { RequestHandler } from 'express';
+import { asks } from '../auth/declare.ts';
+import type { AskingHandler } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
 import { sendJson } from '../respond.ts';
 import { ThreadPath, ThreadStreamQuery } from '../schemas/thread.ts';
-import { answerCommand } from '../v2/commands.ts';
+import { answerCommand, COMMAND_EVENTS } from '../v2/commands.ts';
 import { protocolView } from '../v2/frames.ts';
 import { CommandBody, EventStreamBody } from '../v2/schemas.ts';
 import { threadModesView } from '../v2/thread-modes.ts';
@@ -12,28 +13,32 @@ import { streamThread } from '../v2/thread-stream.ts';
 import { bodyOf, pathOf, queryOf } from './request.ts';
 
 export function protocolRoutes(context: RouteContext): Router {
-  const events: RequestHandler = async (request, response) => {
+  const events: AskingHandler = async (request, response, access) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
     const { since, ...filter } = bodyOf(EventStreamBody, request);
-    await streamThread(context, request, response, { threadId, view: protocolView(filter), since });
+    await streamThread(context, request, response, access, {
+      threadId,
+      view: protocolView(filter),
+      since,
+    });
   };
 
-  const commands: RequestHandler = async (request, response) => {
+  const commands: AskingHandler = async (request, response, access) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
     const { id, method, params } = bodyOf(CommandBody, request);
-    sendJson(response, await answerCommand(context, threadId, { id, method, params }));
+    sendJson(response, await answerCommand(context, access, threadId, { id, method, params }));
   };
 
-  const thread: RequestHandler = async (request, response) => {
+  const thread: AskingHandler = async (request, response, access) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
     const { stream_mode: modes } = queryOf(ThreadStreamQuery, request);
     const view = threadModesView(modes ?? ['run_modes']);
-    await streamThread(context, request, response, { threadId, view, since: undefined });
+    await streamThread(context, request, response, access, { threadId, view, since: undefined });
   };
 
   const router = Router();
-  router.post('/threads/:thread_id/stream/events', events);
-  router.post('/threads/:thread_id/commands', commands);
-  router.get('/threads/:thread_id/stream', thread);
+  router.post('/threads/:thread_id/stream/events', asks(context, 'threads:read', events));
+  router.post('/threads/:thread_id/commands', asks(context, COMMAND_EVENTS, commands));
+  router.get('/threads/:thread_id/stream', asks(context, 'threads:read', thread));
   return router;
 }

@@ -1,10 +1,12 @@
 /** A thread's states: the latest, an earlier one, a subgraph's; their history; changing one by hand. */
 import { Router } from 'express';
-import type { RequestHandler } from 'express';
 import type { Graph, HistoryQuery, ThreadState } from '../../graphs/port.ts';
 import { ThreadBusyError } from '../../runs/run.ts';
 import { readThread, updateThread } from '../../threads/thread.ts';
 import type { ThreadRow } from '../../threads/thread.ts';
+import type { Access } from '../../auth/gate.ts';
+import { asks } from '../auth/declare.ts';
+import type { AskingHandler } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
 import { InputInvalidError } from '../problem.ts';
 import { sendJson } from '../respond.ts';
@@ -33,46 +35,55 @@ export function stateRoutes(context: RouteContext): Router {
   }
 
   async function readState(
+    access: Access,
     threadId: string,
     at: CheckpointRef,
     subgraphs: boolean,
   ): Promise<ThreadState> {
-    const thread = await readThread(pool, threadId);
+    const { visible } = await access.ask('threads:read', { thread_id: threadId });
+    const thread = await readThread(pool, threadId, visible);
     const graph = await graphOf(thread);
     if (graph === undefined) return emptyState(threadId, at);
-    return graph.getState({ ...queryAt(thread, at), subgraphs });
+    return graph.getState({ ...queryAt(thread, at, access.user), subgraphs });
   }
 
-  const latest: RequestHandler = async (request, response) => {
+  const latest: AskingHandler = async (request, response, access) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
     const { subgraphs } = queryOf(StateQueryString, request);
-    sendJson(response, await guard.watch(readState(threadId, {}, subgraphs)));
+    sendJson(response, await guard.watch(readState(access, threadId, {}, subgraphs)));
   };
 
-  const atCheckpoint: RequestHandler = async (request, response) => {
+  const atCheckpoint: AskingHandler = async (request, response, access) => {
     const { thread_id: threadId, checkpoint_id } = pathOf(CheckpointPath, request);
     const { subgraphs } = queryOf(StateQueryString, request);
-    sendJson(response, await guard.watch(readState(threadId, { checkpoint_id }, subgraphs)));
+    sendJson(
+      response,
+      await guard.watch(readState(access, threadId, { checkpoint_id }, subgraphs)),
+    );
   };
 
-  const atCheckpointOfBody: RequestHandler = async (request, response) => {
+  const atCheckpointOfBody: AskingHandler = async (request, response, access) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
     const { checkpoint, subgraphs } = bodyOf(StateAtCheckpoint, request);
-    sendJson(response, await guard.watch(readState(threadId, checkpoint, subgraphs ?? false)));
+    sendJson(
+      response,
+      await guard.watch(readState(access, threadId, checkpoint, subgraphs ?? false)),
+    );
   };
 
-  const update: RequestHandler = async (request, response) => {
+  const update: AskingHandler = async (request, response, access) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
     const body = bodyOf(StateUpdateBody, request);
     const at = {
       ...body.checkpoint,
       checkpoint_id: body.checkpoint_id ?? body.checkpoint?.checkpoint_id,
     };
-    const thread = await guard.watch(readThread(pool, threadId));
+    const { visible } = await access.ask('threads:update', { thread_id: threadId });
+    const thread = await guard.watch(readThread(pool, threadId, visible));
     if (thread.active_runs > 0) throw new ThreadBusyError('Thread is busy');
     const graph = await guard.watch(graphOf(thread));
     if (graph === undefined) throw new InputInvalidError(`Thread ${threadId} has no graph ID`);
-    const query = queryAt(thread, at);
+    const query = queryAt(thread, at, access.user);
     const checkpoint = await guard.watch(
       graph
         .updateState({
@@ -82,35 +93,42 @@ export function stateRoutes(context: RouteContext): Router {
         })
         .catch(refused),
     );
-    await guard.watch(showCurrentState(pool, graph, queryAt(thread, {})));
+    await guard.watch(showCurrentState(pool, graph, queryAt(thread, {}, access.user)));
     sendJson(response, { checkpoint });
   };
 
-  const patch: RequestHandler = async (request, response) => {
+  const patch: AskingHandler = async (request, response, access) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
     const { metadata } = bodyOf(StatePatchBody, request);
-    sendJson(response, threadView(await guard.watch(updateThread(pool, threadId, metadata))));
+    const { visible, value } = await access.ask('threads:update', {
+      thread_id: threadId,
+      metadata,
+    });
+    const row = await guard.watch(updateThread(pool, threadId, visible, value.metadata));
+    sendJson(response, threadView(row));
   };
 
   async function readHistory(
+    access: Access,
     threadId: string,
     at: CheckpointRef,
     options: Pick<HistoryQuery, 'limit' | 'before' | 'metadata'>,
   ): Promise<ThreadState[]> {
-    const thread = await readThread(pool, threadId);
+    const { visible } = await access.ask('threads:read', { thread_id: threadId });
+    const thread = await readThread(pool, threadId, visible);
     const graph = await graphOf(thread);
     if (graph === undefined) return [];
-    return graph.getHistory({ ...queryAt(thread, at), ...options, subgraphs: false });
+    return graph.getHistory({ ...queryAt(thread, at, access.user), ...options, subgraphs: false });
   }
 
-  const history: RequestHandler = async (request, response) => {
+  const history: AskingHandler = async (request, response, access) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
     const { limit, before } = queryOf(HistoryQueryString, request);
     const options = { limit, ...(before === undefined ? {} : { before: beforeOf(before) }) };
-    sendJson(response, await guard.watch(readHistory(threadId, {}, options)));
+    sendJson(response, await guard.watch(readHistory(access, threadId, {}, options)));
   };
 
-  const historyOfBody: RequestHandler = async (request, response) => {
+  const historyOfBody: AskingHandler = async (request, response, access) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
     const body = bodyOf(HistoryBody, request);
     const options = {
@@ -118,17 +136,26 @@ export function stateRoutes(context: RouteContext): Router {
       ...(body.before == null ? {} : { before: beforeOf(body.before) }),
       ...(body.metadata == null ? {} : { metadata: body.metadata }),
     };
-    sendJson(response, await guard.watch(readHistory(threadId, body.checkpoint ?? {}, options)));
+    sendJson(
+      response,
+      await guard.watch(readHistory(access, threadId, body.checkpoint ?? {}, options)),
+    );
   };
 
   const router = Router();
-  router.get('/threads/:thread_id/state', latest);
-  router.post('/threads/:thread_id/state', update);
-  router.patch('/threads/:thread_id/state', patch);
-  router.post('/threads/:thread_id/state/checkpoint', atCheckpointOfBody);
-  router.get('/threads/:thread_id/state/:checkpoint_id', atCheckpoint);
-  router.get('/threads/:thread_id/history', history);
-  router.post('/threads/:thread_id/history', historyOfBody);
+  router.get('/threads/:thread_id/state', asks(context, 'threads:read', latest));
+  router.post('/threads/:thread_id/state', asks(context, 'threads:update', update));
+  router.patch('/threads/:thread_id/state', asks(context, 'threads:update', patch));
+  router.post(
+    '/threads/:thread_id/state/checkpoint',
+    asks(context, 'threads:read', atCheckpointOfBody),
+  );
+  router.get(
+    '/threads/:thread_id/state/:checkpoint_id',
+    asks(context, 'threads:read', atCheckpoint),
+  );
+  router.get('/threads/:thread_id/history', asks(context, 'threads:read', history));
+  router.post('/threads/:thread_id/history', asks(context, 'threads:read', historyOfBody));
   return router;
 }
 

@@ -1,6 +1,7 @@
 /** What a load balancer, an operator and a client ask first. */
 import { Router } from 'express';
 import type { RequestHandler } from 'express';
+import { open } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
 import { PostgresUnavailableError } from '../postgres-guard.ts';
 import { sendJson } from '../respond.ts';
@@ -71,8 +72,8 @@ export function systemRoutes(context: RouteContext): Router {
   };
 
   const router = Router();
-  router.get('/ok', ok);
-  router.get('/info', info);
-  router.get('/health', health);
+  router.get('/ok', open(ok));
+  router.get('/info', open(info));
+  router.get('/health', open(health));
   return router;
 }

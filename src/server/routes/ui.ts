@@ -4,15 +4,17 @@
  */
 import { Router } from 'express';
 import type { RequestHandler } from 'express';
+import { open, signedIn } from '../auth/declare.ts';
+import type { AuthDeps } from '../auth/declare.ts';
 import { sendText } from '../problem.ts';
 
 const absent: RequestHandler = (_request, response) => {
   sendText(response, 404, 'UI bundles ("ui" of langgraph.json) are not served by Millrace');
 };
 
-export function uiRoutes(): Router {
+export function uiRoutes(context: AuthDeps): Router {
   const router = Router();
-  router.post('/ui/:agent', absent);
-  router.get('/ui/:agent/:file', absent);
+  router.post('/ui/:agent', signedIn(context, absent));
+  router.get('/ui/:agent/:file', open(absent));
   return router;
 }

@@ -2,14 +2,16 @@
  * The commands of protocol v2 that concern the thread and not a connection. Nothing is kept between two
  * commands: which assistant a thread is bound to and what it waits for stands in its row.
  */
+import type { Access } from '../../auth/gate.ts';
 import { assistantIdOf } from '../../assistants/assistant.ts';
 import { z } from 'zod';
 import { AppError } from '../../errors.ts';
+import type { Visibility } from '../../postgres/visibility.ts';
 import { activeRunsOf } from '../../runs/find.ts';
 import { ThreadNotFoundError } from '../../runs/run.ts';
 import type { RunCommand } from '../../graphs/port.ts';
 import { submitRun } from '../../runs/submit.ts';
-import { readThread } from '../../threads/thread.ts';
+import { isForeignThread, readThread, threadNotFound } from '../../threads/thread.ts';
 import type { ThreadRow } from '../../threads/thread.ts';
 import type { RouteContext } from '../context.ts';
 import { newRunOf } from '../run-request.ts';
@@ -28,19 +30,27 @@ const STREAM_MODES = ['values', 'updates', 'messages', 'tools', 'custom', 'tasks
  */
 const INTERRUPT_WAIT_MS = 10_000;
 
+/** What commands ask of authorization. */
+export const COMMAND_EVENTS = ['threads:read', 'threads:create_run', 'assistants:read'] as const;
+
 export type Handler = (threadId: string, params: unknown) => Promise<object>;
 
 /**
- * @throws {AssistantNotFoundError | ThreadNotFoundError} over HTTP these are statuses, not answers
+ * @throws {AssistantNotFoundError | ThreadNotFoundError | AuthRefusedError} over HTTP these are statuses, not answers
  */
 export async function answerCommand(
   context: RouteContext,
+  access: Access,
   threadId: string,
   command: Command,
   more: Readonly<Record<string, Handler>> = {},
 ): Promise<Answer> {
   const { id, method, params } = command;
-  const handlers = { ...handlersOf(context), ...more };
+  const handlers = { ...handlersOf(context, access), ...more };
+  // Whatever the command is, it tells of the thread's log.
+  const { visible } = await access.ask('threads:read', { thread_id: threadId });
+  if (await context.guard.watch(isForeignThread(context.pool, threadId, visible)))
+    throw threadNotFound(threadId);
   const handler = Object.hasOwn(handlers, method) ? handlers[method] : undefined;
   if (handler === undefined)
     return errorAnswer(id, 'unknown_command', `Unknown protocol command: ${method}`);
@@ -66,7 +76,10 @@ export async function answerCommand(
 const refuse = (error: CommandRefusedError['error'], message: string): CommandRefusedError =>
   new CommandRefusedError(error, message);
 
-function handlersOf(context: RouteContext): Readonly<Record<string, Handler | undefined>> {
+function handlersOf(
+  context: RouteContext,
+  access: Access,
+): Readonly<Record<string, Handler | undefined>> {
   const { pool, guard } = context;
   const onlySocket: Handler = () =>
     Promise.reject(
@@ -75,10 +88,13 @@ function handlersOf(context: RouteContext): Readonly<Record<string, Handler | un
         'Subscriptions belong to a WebSocket; over HTTP, POST …/stream/events is the subscription.',
       ),
     );
+  async function mayRead(threadId: string): Promise<Visibility> {
+    return (await access.ask('threads:read', { thread_id: threadId })).visible;
+  }
   return {
     'run.start': async (threadId, params) => {
       const { assistant_id, input, multitaskStrategy, ...rest } = RunStartParams.parse(params);
-      const thread = await guard.watch(findThread(context, threadId));
+      const thread = await guard.watch(findThread(context, threadId, await mayRead(threadId)));
       checkBinding(thread, assistant_id);
       // Who goes on from an earlier checkpoint does not answer what the latest one asks.
       const forks = rest.config?.configurable?.['checkpoint_id'] != null;
@@ -86,6 +102,7 @@ function handlersOf(context: RouteContext): Readonly<Record<string, Handler | un
       const given = resumes ? { command: { resume: input } } : { input };
       return start(
         context,
+        access,
         threadId,
         { assistant_id, ...given, ...optional(rest) },
         multitaskStrategy,
@@ -107,7 +124,7 @@ function handlersOf(context: RouteContext): Readonly<Record<string, Handler | un
       );
       const command: RunCommand = { resume, ...optional({ update, goto }) };
       const assistantId = boundAssistant(thread) ?? '';
-      await start(context, threadId, {
+      await start(context, access, threadId, {
         assistant_id: assistantId,
         command,
         ...optional({ config, metadata }),
@@ -116,7 +133,7 @@ function handlersOf(context: RouteContext): Readonly<Record<string, Handler | un
     },
     'state.get': async (threadId, params) => {
       const { namespace, keys } = StateGetParams.parse(params);
-      const state = await guard.watch(readThreadState(context, threadId, namespace ?? []));
+      const state = await guard.watch(readThreadState(context, access, threadId, namespace ?? []));
       const { values, checkpoint } = state;
       const wanted = keys ?? undefined;
       return {
@@ -144,7 +161,8 @@ function handlersOf(context: RouteContext): Readonly<Record<string, Handler | un
   /** The thread once it waits for input. */
   async function interruptedThread(ctx: RouteContext, threadId: string): Promise<ThreadRow> {
     const deadline = AbortSignal.timeout(INTERRUPT_WAIT_MS);
-    let thread = await guard.watch(findThread(ctx, threadId));
+    const visible = await mayRead(threadId);
+    let thread = await guard.watch(findThread(ctx, threadId, visible));
     if (thread === undefined || boundAssistant(thread) === undefined)
       throw refuse('no_such_run', 'Thread has no active assistant; call run.start first.');
     while (thread !== undefined && thread.active_runs > 0 && !deadline.aborted) {
@@ -153,7 +171,7 @@ function handlersOf(context: RouteContext): Readonly<Record<string, Handler | un
       );
       for (const end of ends) end.catch(() => undefined);
       if (ends.length > 0) await Promise.any(ends).catch(() => undefined);
-      thread = await guard.watch(findThread(ctx, threadId));
+      thread = await guard.watch(findThread(ctx, threadId, visible));
     }
     if (thread === undefined || thread.active_runs > 0 || interruptsOf(thread).length === 0)
       throw refuse(
@@ -168,6 +186,7 @@ type Start = Pick<RunCreate, 'assistant_id' | 'input' | 'command' | 'config' | '
 
 async function start(
   context: RouteContext,
+  access: Access,
   threadId: string,
   given: Start,
   strategy: RunCreate['multitask_strategy'] = 'enqueue',
@@ -182,7 +201,7 @@ async function start(
   };
   const { pool, submit } = context;
   const run = await context.guard.watch(
-    newRunOf(pool, body, threadId, {}).then((newRun) =>
+    newRunOf(pool, body, threadId, {}, access).then((newRun) =>
       submitRun(submit, { ...newRun, kwargs: { ...newRun.kwargs, protocol: 'v2' } }),
     ),
   );
@@ -211,9 +230,13 @@ function interruptsOf(thread: ThreadRow | undefined): string[] {
     .flatMap(({ id }) => (id === undefined ? [] : [id]));
 }
 
-async function findThread(context: RouteContext, threadId: string): Promise<ThreadRow | undefined> {
+async function findThread(
+  context: RouteContext,
+  threadId: string,
+  visible: Visibility,
+): Promise<ThreadRow | undefined> {
   try {
-    return await readThread(context.pool, threadId);
+    return await readThread(context.pool, threadId, visible);
   } catch (error) {
     if (error instanceof ThreadNotFoundError) return undefined;
     throw error;

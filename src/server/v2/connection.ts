@@ -8,12 +8,16 @@
  */
 import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
+import type { Access } from '../../auth/gate.ts';
+import { AuthFailedError, AuthRefusedError } from '../../auth/refusal.ts';
 import { createDeferred } from '../../lib/deferred.ts';
 import { AppError } from '../../errors.ts';
 import type { LogBatch } from '../../events/event.ts';
 import { openReader } from '../../events/reader.ts';
-import type { Reader } from '../../events/reader.ts';
+import type { Reader, ReaderSink } from '../../events/reader.ts';
 import { newId } from '../../ids.ts';
+import { isForeignThread } from '../../threads/thread.ts';
+import { heldSink } from '../auth/held-sink.ts';
 import type { RouteContext } from '../context.ts';
 import { BUFFER_BYTES_MAX } from '../sse.ts';
 import { CommandRefusedError, errorAnswer } from './answer.ts';
@@ -31,14 +35,17 @@ const COMMANDS_MAX = 100;
 const HEARTBEAT_MS = 5_000;
 /** A client that has taken nothing of what waits for it, or answered no ping, for this long is let go. */
 const STALL_MS = 60_000;
-/** Close codes: the server goes away; a client that asks too much. */
+/** Close codes: the server goes away; a thread that is another's; a client that asks too much. */
 const GOING_AWAY = 1001;
+const POLICY_VIOLATION = 1008;
 const TRY_AGAIN_LATER = 1013;
 /** Time for the closing handshake. */
 const CLOSE_MS = 1_000;
 
+/** @param access of who opened it; each command asks anew */
 export function openConnection(
   context: RouteContext,
+  access: Access,
   ws: WebSocket,
   socket: Socket,
   threadId: string,
@@ -127,7 +134,13 @@ export function openConnection(
     const { id, method, params } = command.data;
     commands++;
     try {
-      const message = await answerCommand(context, threadId, { id, method, params }, handlers);
+      const message = await answerCommand(
+        context,
+        access,
+        threadId,
+        { id, method, params },
+        handlers,
+      );
       answer(message);
       if (method === 'subscription.subscribe' && message.type === 'success') begin(message.result);
     } catch (error) {
@@ -138,7 +151,9 @@ export function openConnection(
   }
 
   function failure(id: number, error: unknown): Answer {
-    if (error instanceof AppError && !error.retryable)
+    if (error instanceof AuthRefusedError)
+      return errorAnswer(id, 'permission_denied', error.message);
+    if (error instanceof AppError && !(error instanceof AuthFailedError) && !error.retryable)
       return errorAnswer(id, 'invalid_argument', error.message);
     context.log.error('command failed', { thread_id: threadId, error });
     return errorAnswer(id, 'unknown_error', 'The command failed, try again');
@@ -184,28 +199,40 @@ export function openConnection(
 
   function read(current: number): void {
     const isOld = (): boolean => closed || current !== reading;
+    const sink: ReaderSink = {
+      write(batch) {
+        if (isOld()) return undefined;
+        const suffix = context.suffixes.known(batch);
+        if (suffix !== undefined && subscriptions.lost(batch) === undefined)
+          return put(batch, 0, suffix, isOld);
+        return lookUp(batch, isOld);
+      },
+      rewind(to) {
+        if (isOld()) return;
+        subscriptions.rewind(to);
+        void announce(to, isOld).catch(onFailure);
+      },
+      end() {
+        // The thread was deleted.
+        if (!isOld()) close(GOING_AWAY, 'the thread is gone');
+      },
+    };
     reader = openReader(
       context.reader,
       { threadId, runId: null, after: subscriptions.lowest(), waitForThread: true },
-      {
-        write(batch) {
-          if (isOld()) return undefined;
-          const suffix = context.suffixes.known(batch);
-          if (suffix !== undefined && subscriptions.lost(batch) === undefined)
-            return put(batch, 0, suffix, isOld);
-          return lookUp(batch, isOld);
-        },
-        rewind(to) {
-          if (isOld()) return;
-          subscriptions.rewind(to);
-          void announce(to, isOld).catch(onFailure);
-        },
-        end() {
-          // The thread was deleted.
-          if (!isOld()) close(GOING_AWAY, 'the thread is gone');
-        },
-      },
+      // A thread that came later may be another's.
+      access.user === undefined ? sink : heldSink(sink, maySee, shut),
     );
+  }
+
+  async function maySee(): Promise<boolean> {
+    const { visible } = await access.ask('threads:read', { thread_id: threadId });
+    return !(await isForeignThread(context.pool, threadId, visible));
+  }
+
+  function shut(error?: unknown): void {
+    if (error !== undefined) context.reader.onTrouble(`look at thread ${threadId}`, error);
+    close(POLICY_VIOLATION, 'not found');
   }
 
   function onFailure(error: unknown): void {

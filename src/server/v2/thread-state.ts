@@ -1,4 +1,5 @@
 /** A thread's state, or that of a subgraph, for state.get. */
+import type { Access } from '../../auth/gate.ts';
 import { readThread } from '../../threads/thread.ts';
 import type { RouteContext } from '../context.ts';
 import { queryAt } from '../state-query.ts';
@@ -15,10 +16,12 @@ export interface KeyedState {
  */
 export async function readThreadState(
   { pool, graphs }: RouteContext,
+  access: Access,
   threadId: string,
   namespace: readonly string[],
 ): Promise<KeyedState> {
-  const thread = await readThread(pool, threadId);
+  const { visible } = await access.ask('threads:read', { thread_id: threadId });
+  const thread = await readThread(pool, threadId, visible);
   const graphId = thread.metadata['graph_id'];
   const checkpointNs = namespace.join('|');
   // No run has bound a graph yet: nothing is there.
@@ -26,7 +29,7 @@ export async function readThreadState(
   const graph = await graphs.get(graphId);
   const at = checkpointNs === '' ? {} : { checkpoint_ns: checkpointNs };
   const state = await graph
-    .getState({ ...queryAt(thread, at), subgraphs: false })
+    .getState({ ...queryAt(thread, at, access.user), subgraphs: false })
     .catch((cause: unknown) => {
       if (checkpointNs === '' || !(cause instanceof Error)) throw cause;
       return undefined;

@@ -1,7 +1,10 @@
 /** Streams a whole thread to one client: what is there, then live, over the ends of its runs. */
 import type { Request, Response } from 'express';
+import type { Access } from '../../auth/gate.ts';
 import { openReader } from '../../events/reader.ts';
 import type { Reader } from '../../events/reader.ts';
+import { isForeignThread, threadNotFound } from '../../threads/thread.ts';
+import { heldSink } from '../auth/held-sink.ts';
 import type { RouteContext } from '../context.ts';
 import { openSse } from '../sse.ts';
 import type { SseFormat } from '../sse.ts';
@@ -15,13 +18,18 @@ export interface ThreadStreamOptions {
   readonly since: number | string | undefined;
 }
 
+/** @throws {ThreadNotFoundError} another's */
 export async function streamThread(
   context: RouteContext,
   request: Request,
   response: Response,
+  access: Access,
   { threadId, view, since }: ThreadStreamOptions,
 ): Promise<void> {
-  const { suffixes } = context;
+  const { suffixes, pool } = context;
+  const { visible } = await access.ask('threads:read', { thread_id: threadId });
+  const isForeign = (): Promise<boolean> => isForeignThread(pool, threadId, visible);
+  if (await context.guard.watch(isForeign())) throw threadNotFound(threadId);
   const header = request.headers['last-event-id'];
   const lastEventId = Array.isArray(header) ? header[0] : header;
   const after = await context.guard.watch(
@@ -49,9 +57,21 @@ export async function streamThread(
       context.metrics.sseClients.dec();
     },
   });
+  // A thread that comes later may be another's.
+  const held =
+    visible.metadata === null
+      ? sink
+      : heldSink(
+          sink,
+          async () => !(await isForeign()),
+          (error) => {
+            if (error !== undefined) onTrouble(`look at thread ${threadId}`, error);
+            response.destroy();
+          },
+        );
   const reader: Reader = openReader(
     context.reader,
     { threadId, runId: null, after, waitForThread: true },
-    sink,
+    held,
   );
 }

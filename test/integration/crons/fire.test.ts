@@ -4,7 +4,7 @@ import type { CronRow, NewCron } from '../../../src/crons/cron.ts';
 import { fireNext } from '../../../src/crons/fire.ts';
 import { createRun, createRunIn } from '../../../src/runs/create.ts';
 import { newId } from '../../../src/ids.ts';
-import { cronRunOf } from '../../../src/server/cron-run.ts';
+import { cronRunsOf } from '../../../src/server/cron-run.ts';
 import { createThread, newRun, startTestApp } from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
 
@@ -48,6 +48,7 @@ async function dueCron(ago: string, given: Partial<NewCron> = {}): Promise<strin
     on_run_completed: given.thread_id == null ? 'delete' : null,
     payload: { input: { a: 1 } },
     metadata: { m: 1 },
+    user: null,
     ...given,
   });
   await pool.query('UPDATE crons SET next_run_date = now() - $2::interval WHERE cron_id = $1', [
@@ -82,7 +83,7 @@ async function cronRow(cronId: string): Promise<CronRow> {
   return row;
 }
 
-const fire = (): ReturnType<typeof fireNext> => fireNext(app.core.submit, cronRunOf);
+const fire = (): ReturnType<typeof fireNext> => fireNext(app.core.submit, cronRunsOf(undefined));
 
 async function fireAll(): Promise<void> {
   while ((await fire()) !== undefined);
@@ -148,7 +149,7 @@ test('when the process that fires dies in the middle, another fires', async () =
   await start(QUIET);
   const cronId = await dueCron('1 s');
   const dying = fireNext(app.core.submit, async (db, cron) => {
-    const run = await cronRunOf(db, cron);
+    const run = await cronRunsOf(undefined)(db, cron);
     await createRunIn(db, run);
     // It holds the cron: nobody else gets it meanwhile.
     expect(await fire()).toBeUndefined();

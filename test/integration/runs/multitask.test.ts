@@ -1,4 +1,5 @@
 /** Double texting: what a new run does to the runs that its thread already has. */
+import { EVERYTHING } from '../../../src/postgres/visibility.ts';
 import { cancelRuns } from '../../../src/runs/cancel.ts';
 import { claimRun } from '../../../src/runs/claim.ts';
 import { createRun } from '../../../src/runs/create.ts';
@@ -114,18 +115,20 @@ test('rollback removes the pending, and the running one with its events', async 
 test('a cancelled pending run ends at once, a finished one stays as it is', async () => {
   const threadId = await createThread(app);
   const { run } = await create(threadId, 'enqueue');
-  expect(await cancelRuns(app.core.pool, threadId, [run.run_id], 'interrupt')).toEqual({
+  expect(await cancelRuns(app.core.pool, threadId, [run.run_id], 'interrupt', EVERYTHING)).toEqual({
     asked: [],
     ended: [{ runId: run.run_id, threadId }],
   });
   expect(await statuses(threadId)).toEqual(['interrupted']);
-  expect(await cancelRuns(app.core.pool, threadId, [run.run_id], 'rollback')).toEqual({
+  expect(await cancelRuns(app.core.pool, threadId, [run.run_id], 'rollback', EVERYTHING)).toEqual({
     asked: [],
     ended: [],
   });
   expect(await statuses(threadId)).toEqual(['interrupted']);
   expect(await thread(threadId)).toEqual({ status: 'idle', active_runs: 0 });
-  expect(await cancelRuns(app.core.pool, threadId, [newId()], 'interrupt')).toBeUndefined();
+  expect(
+    await cancelRuns(app.core.pool, threadId, [newId()], 'interrupt', EVERYTHING),
+  ).toBeUndefined();
 });
 
 test('a run for a thread that is not there is refused', async () => {

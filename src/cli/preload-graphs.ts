@@ -4,7 +4,7 @@
  */
 import type { Service } from '../lib/service.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { GraphRegistry } from './port.ts';
+import type { GraphRegistry } from '../graphs/port.ts';
 
 export function preloadGraphs(deps: {
   readonly graphs: GraphRegistry;
