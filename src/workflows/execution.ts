@@ -1,6 +1,8 @@
 /** An execution is a run of the graph of all workflows: how its run is made, and how it is shown. */
-import { defaultAssistantId, newId } from '../ids.ts';
+import { defaultAssistantId } from '../ids.ts';
 import type { Db } from '../postgres/pool.ts';
+import { EVERYTHING, visibleSql } from '../postgres/visibility.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 import type { NewRun } from '../runs/create.ts';
 import type { RunStatus } from '../runs/run.ts';
 import { AppError } from '../errors.ts';
@@ -48,15 +50,22 @@ export function inputsOf(
   return inputs;
 }
 
-export function newExecution(
-  workflow: { id: string; version: number; document: WorkflowDocument },
-  inputs: Readonly<Record<string, unknown>>,
-): NewRun {
-  const runId = newId();
-  const threadId = newId();
+export interface NewExecution {
+  readonly runId: string;
+  readonly threadId: string;
+  readonly workflow: { id: string; version: number; document: WorkflowDocument };
+  readonly inputs: Readonly<Record<string, unknown>>;
+  /** Of the run and its thread: what authorization has added. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** null: no auth is configured. */
+  readonly user: NewRun['user'];
+}
+
+export function newExecution(given: NewExecution): NewRun {
+  const { runId, threadId, workflow, inputs, user } = given;
   const ids = { workflow_id: workflow.id, workflow_version: workflow.version };
   const configurable = { ...ids, execution_id: runId };
-  const metadata = { ...ids, workflow_name: workflow.document.name };
+  const metadata = { ...given.metadata, ...ids, workflow_name: workflow.document.name };
   return {
     runId,
     threadId,
@@ -67,6 +76,10 @@ export function newExecution(
     createThread: 'visible',
     threadConfig: { configurable },
     threadMetadata: { ...metadata, graph_id: WORKFLOW_GRAPH },
+    newThreadMetadata: metadata,
+    // Its thread is new.
+    visible: EVERYTHING,
+    user,
     kwargs: {
       input: { inputs },
       command: null,
@@ -77,6 +90,7 @@ export function newExecution(
           thread_id: threadId,
           graph_id: WORKFLOW_GRAPH,
           assistant_id: ASSISTANT,
+          ...(user === null ? {} : { user_id: user.identity }),
         },
         metadata,
         recursion_limit: workflow.document.nodes.length + STEPS_MARGIN,
@@ -146,29 +160,32 @@ const SELECT = `
 export async function listExecutions(
   db: Db,
   workflowId: string,
+  visible: Visibility,
   page: { limit: number; offset: number; status: RunStatus | undefined },
 ): Promise<ExecutionView[]> {
   const { rows } = await db.query<ExecutionRow>(
     `${SELECT} AND r.metadata ? 'workflow_id' AND r.metadata ->> 'workflow_id' = $1
-       AND ($2::text IS NULL OR r.status = $2)
+       AND ($2::text IS NULL OR r.status = $2) AND ${visibleSql('t.metadata', '$5')}
      ORDER BY r.created_at DESC, r.run_id DESC LIMIT $3 OFFSET $4`,
-    [workflowId, page.status, page.limit, page.offset],
+    [workflowId, page.status, page.limit, page.offset, visible.metadata],
   );
   return rows.map(viewOf);
 }
 
 /**
  * @param workflowId undefined: of any workflow
- * @throws {WorkflowNotFoundError}
+ * @throws {WorkflowNotFoundError} also when the caller may not see it
  */
 export async function readExecution(
   db: Db,
   executionId: string,
+  visible: Visibility,
   workflowId?: string,
 ): Promise<ExecutionView> {
   const { rows } = await db.query<ExecutionRow>(
-    `${SELECT} AND r.run_id = $1 AND ($2::text IS NULL OR r.metadata ->> 'workflow_id' = $2)`,
-    [executionId, workflowId],
+    `${SELECT} AND r.run_id = $1 AND ($2::text IS NULL OR r.metadata ->> 'workflow_id' = $2)
+       AND ${visibleSql('t.metadata', '$3')}`,
+    [executionId, workflowId, visible.metadata],
   );
   const row = rows[0];
   if (row === undefined) throw new WorkflowNotFoundError('Execution not found');

@@ -1,6 +1,8 @@
 /** The rows of workflows: documents in versions. What is stored was validated (validate.ts). */
 import { AppError } from '../errors.ts';
 import type { Db } from '../postgres/pool.ts';
+import { visibleSql } from '../postgres/visibility.ts';
+import type { Visibility } from '../postgres/visibility.ts';
 import type { WorkflowDocument } from './document.ts';
 import { parseDocument } from './validate.ts';
 
@@ -30,52 +32,63 @@ function found<T>(row: T | undefined): T {
   return row;
 }
 
-/** @param document as the client sent it, validated */
+/** As the client sent it, validated; with the metadata that say whose it is. */
+export interface NewDocument {
+  readonly document: Record<string, unknown>;
+  readonly metadata: Record<string, unknown>;
+}
+
 export async function createWorkflow(
   db: Db,
   workflowId: string,
-  document: Record<string, unknown>,
+  { document, metadata }: NewDocument,
 ): Promise<WorkflowRow> {
   const { rows } = await db.query<WorkflowRow>(
     `WITH w AS (
-       INSERT INTO workflows (workflow_id, name) VALUES ($1, $2) RETURNING *
+       INSERT INTO workflows (workflow_id, name, metadata) VALUES ($1, $2, $4) RETURNING *
      ), v AS (
        INSERT INTO workflow_versions (workflow_id, version, document) VALUES ($1, 1, $3) RETURNING document
      )
      SELECT ${COLUMNS} FROM w, v`,
-    [workflowId, document['name'], JSON.stringify(document)],
+    [workflowId, document['name'], JSON.stringify(document), metadata],
   );
   return found(rows[0]);
 }
 
 /**
  * A new version. Executions under way go on with theirs.
- * @throws {WorkflowNotFoundError}
+ * @throws {WorkflowNotFoundError} also when the caller may not see it
  */
 export async function replaceWorkflow(
   db: Db,
   workflowId: string,
-  document: Record<string, unknown>,
+  visible: Visibility,
+  { document, metadata }: NewDocument,
 ): Promise<WorkflowRow> {
   const { rows } = await db.query<WorkflowRow>(
     `WITH w AS (
-       UPDATE workflows SET name = $2, version = version + 1, updated_at = now()
-       WHERE workflow_id = $1 AND deleted_at IS NULL RETURNING *
+       UPDATE workflows SET name = $2, version = version + 1, metadata = metadata || $4, updated_at = now()
+       WHERE workflow_id = $1 AND deleted_at IS NULL AND ${visibleSql('metadata', '$5')} RETURNING *
      ), v AS (
        INSERT INTO workflow_versions (workflow_id, version, document)
        SELECT workflow_id, version, $3 FROM w RETURNING document
      )
      SELECT ${COLUMNS} FROM w, v`,
-    [workflowId, document['name'], JSON.stringify(document)],
+    [workflowId, document['name'], JSON.stringify(document), metadata, visible.metadata],
   );
   return found(rows[0]);
 }
 
-/** @throws {WorkflowNotFoundError} */
-export async function readWorkflow(db: Db, workflowId: string): Promise<WorkflowRow> {
+/** @throws {WorkflowNotFoundError} also when the caller may not see it */
+export async function readWorkflow(
+  db: Db,
+  workflowId: string,
+  visible: Visibility,
+): Promise<WorkflowRow> {
   const { rows } = await db.query<WorkflowRow>(
-    `SELECT ${COLUMNS} FROM ${JOINED} WHERE w.workflow_id = $1 AND w.deleted_at IS NULL`,
-    [workflowId],
+    `SELECT ${COLUMNS} FROM ${JOINED} WHERE w.workflow_id = $1 AND w.deleted_at IS NULL
+       AND ${visibleSql('w.metadata', '$2')}`,
+    [workflowId, visible.metadata],
   );
   return found(rows[0]);
 }
@@ -83,24 +96,34 @@ export async function readWorkflow(db: Db, workflowId: string): Promise<Workflow
 /** Newest first. */
 export async function listWorkflows(
   db: Db,
+  visible: Visibility,
   page: { limit: number; offset: number },
 ): Promise<{ rows: WorkflowRow[]; total: number }> {
   const [{ rows }, counted] = await Promise.all([
     db.query<WorkflowRow>(
       `SELECT ${COLUMNS} FROM ${JOINED} WHERE w.deleted_at IS NULL
+         AND ${visibleSql('w.metadata', '$3')}
        ORDER BY w.created_at DESC, w.workflow_id LIMIT $1 OFFSET $2`,
-      [page.limit, page.offset],
+      [page.limit, page.offset, visible.metadata],
     ),
-    db.query<{ count: number }>('SELECT count(*) FROM workflows WHERE deleted_at IS NULL'),
+    db.query<{ count: number }>(
+      `SELECT count(*) FROM workflows WHERE deleted_at IS NULL AND ${visibleSql('metadata', '$1')}`,
+      [visible.metadata],
+    ),
   ]);
   return { rows, total: counted.rows[0]?.count ?? 0 };
 }
 
-/** @throws {WorkflowNotFoundError} */
-export async function deleteWorkflow(db: Db, workflowId: string): Promise<void> {
+/** @throws {WorkflowNotFoundError} also when the caller may not see it */
+export async function deleteWorkflow(
+  db: Db,
+  workflowId: string,
+  visible: Visibility,
+): Promise<void> {
   const { rows } = await db.query(
-    `UPDATE workflows SET deleted_at = now() WHERE workflow_id = $1 AND deleted_at IS NULL RETURNING 1`,
-    [workflowId],
+    `UPDATE workflows SET deleted_at = now() WHERE workflow_id = $1 AND deleted_at IS NULL
+       AND ${visibleSql('metadata', '$2')} RETURNING 1`,
+    [workflowId, visible.metadata],
   );
   found(rows[0]);
 }

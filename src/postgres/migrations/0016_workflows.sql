@@ -5,6 +5,8 @@ CREATE TABLE workflows (
   workflow_id uuid PRIMARY KEY,
   name        text NOT NULL,
   version     integer NOT NULL DEFAULT 1,
+  -- the document's, with what authorization has added: whose it is
+  metadata    jsonb NOT NULL DEFAULT '{}',
   created_at  timestamptz NOT NULL DEFAULT now(),
   updated_at  timestamptz NOT NULL DEFAULT now(),
   -- deleted, but kept for executions that still run
