@@ -92,8 +92,8 @@ export function createBus(
   }
 
   async function subscribe(agentId: string, scope?: string): Promise<Agent> {
-    if (agents.has(agentId))
-      throw new MessageInvalidError(`agent "${agentId}" listens in this process already`);
+    // An attempt that was left behind may still listen: the newer one takes its place.
+    await agents.get(agentId)?.close();
     const handlers = new Map<MessageType, MessageHandler>();
     const pending: LocalAgent['pending'] = new Map();
     const listener = {
