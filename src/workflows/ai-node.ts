@@ -218,7 +218,7 @@ class AiNodeRun {
           to,
           question,
           context: typeof more === 'object' && more !== null ? { ...more } : {},
-          key: hash([context.taskId, String(place), to, question]),
+          key: hash([String(place), to]),
           timeoutMs:
             config.ask_timeout_seconds === undefined
               ? deps.askTimeoutMs
