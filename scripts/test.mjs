@@ -31,7 +31,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
 const failures = [];
 if (await prepare(run)) {
   await expectZero('Static checks and unit tests', 'npm', ['run', '--silent', 'check']);
-  const parallel = ['property', 'conformance', 'integration', 'e2e'];
+  const parallel = ['property', 'conformance', 'integration', 'e2e', 'api'];
   for (const [title, args] of [
     ['Tests: ' + parallel.join(', '), ['--selectProjects', ...parallel]],
     // One at a time: they measure what happens when a machine is in trouble, not when it is busy.

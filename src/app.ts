@@ -197,7 +197,12 @@ export async function createCore(
     onTrouble,
   };
   const graphs = createGraphRegistry(
-    { checkpoints: new CheckpointStorage(pool), store },
+    {
+      checkpoints: new CheckpointStorage(pool),
+      store,
+      langSmith: config.langSmith !== undefined,
+      schemas: { timeoutMs: config.LANGGRAPH_SCHEMA_RESOLVE_TIMEOUT_MS, onTrouble },
+    },
     {
       ...graphOptions,
       hidden: {
@@ -286,6 +291,7 @@ export async function createCore(
     workflowDeps,
     store,
     http: project?.http,
+    ui: project?.ui,
     auth,
     submit,
     metrics,
@@ -332,6 +338,7 @@ export function createWorkerOf(core: Core): Worker {
   const worker = createWorker({
     ...core,
     leases,
+    langSmith: config.langSmith,
     slots: config.N_JOBS_PER_WORKER,
     graceMs: config.BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS * 1_000,
     timeoutMs: config.BG_JOB_TIMEOUT_SECS * 1_000,

@@ -125,6 +125,13 @@ const Environment = z.object({
   DATA_DIR: z.string().default('.millrace'),
   LOG_LEVEL: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
   LOG_FORMAT: z.enum(['json', 'text']).optional(),
+  /** Runs are traced to, and feedback is asked for at, LangSmith: its key, where it is, and `false` to trace nothing. */
+  LANGSMITH_API_KEY: z.string().optional(),
+  LANGSMITH_ENDPOINT: url('http:', 'https:').default('https://api.smith.langchain.com'),
+  LANGSMITH_TRACING: z.string().optional(),
+  /** ms that the TypeScript of a graph may be looked at for its schemas. */
+  LANGGRAPH_SCHEMA_RESOLVE_TIMEOUT_MS: count(30_000, 1, 600_000),
+  /** `development` or `test`: POST /internal/truncate is there. */
   NODE_ENV: z.string().optional(),
 });
 
@@ -133,6 +140,8 @@ export type Config = Readonly<
     WORKER_ID: string;
     /** Whether this process runs for development or tests. */
     development: boolean;
+    /** undefined: there is no LangSmith. */
+    langSmith: { readonly apiKey: string; readonly url: string } | undefined;
     redis: boolean;
     /** WORKFLOW_SECRET_<NAME>, by NAME: all that workflow documents may refer to. */
     workflowSecrets: Readonly<Record<string, string>>;
@@ -161,7 +170,12 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
   return Object.freeze({
     ...config,
     WORKER_ID: config.WORKER_ID ?? `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,
-    development: config.NODE_ENV !== 'production',
+    // Named, not "anything but production": that would make a forgotten variable dangerous.
+    development: config.NODE_ENV === 'development' || config.NODE_ENV === 'test',
+    langSmith:
+      config.LANGSMITH_API_KEY === undefined
+        ? undefined
+        : { apiKey: config.LANGSMITH_API_KEY, url: config.LANGSMITH_ENDPOINT },
     redis: config.REDIS_URL !== undefined && config.STREAMING_BACKEND !== 'memory',
     workflowSecrets: secretsIn(given),
   });

@@ -97,7 +97,7 @@ export async function findAnswer(
 const takeSql = (which: string): string => `
   WITH due AS MATERIALIZED (
     SELECT m.position FROM bus_messages m WHERE ${which} AND m.state = 'pending'
-      AND m.lease_until IS NULL AND m.expires_at > now()
+      AND (m.lease_until IS NULL OR m.lease_until < now()) AND m.expires_at > now()
       AND m.deliveries < ${DELIVERIES_MAX}
     ORDER BY m.priority DESC, m.position LIMIT $1 FOR UPDATE SKIP LOCKED
   )

@@ -30,6 +30,7 @@ export async function devCommand(options: { host?: string; port?: string }): Pro
     ENABLE_WORKERS: 'false',
     BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: '0',
     LOG_FORMAT: 'text',
+    NODE_ENV: config.NODE_ENV ?? 'development',
     ...(options.host === undefined ? {} : { HOST: options.host }),
     ...(options.port === undefined ? {} : { PORT: options.port }),
   };

@@ -47,6 +47,19 @@ export interface HttpSpec {
   readonly cors?: CorsSpec;
 }
 
+/** React components that belong to graphs. */
+export interface UiSpec {
+  /** Path of each graph's module of components, relative to the folder. */
+  readonly components: Readonly<Record<string, string>>;
+  /** Packages that the page shares with the components. */
+  readonly shared: readonly string[];
+  /** langgraph.json, and the folder it is in: absolute. */
+  readonly file: string;
+  readonly folder: string;
+  /** For errors. */
+  readonly origin: string;
+}
+
 /** Where the project's Auth object is. */
 export interface AuthSpec extends ExportSpec {
   /** undefined: the file does not say. */
@@ -57,6 +70,8 @@ export interface LangGraphJson {
   readonly graphs: readonly GraphSpec[];
   readonly store: StoreSpec;
   readonly http: HttpSpec;
+  /** undefined: there is none. */
+  readonly ui: UiSpec | undefined;
   /** undefined: everybody may do everything. */
   readonly auth?: AuthSpec;
   /** Variables for the graphs' process; those already set win. Applied by the composition root. */
@@ -83,6 +98,8 @@ const corsSchema = z.looseObject({
   expose_headers: z.array(z.string()).optional(),
   max_age: z.number().int().min(0).optional(),
 });
+/** It becomes a folder and a part of addresses. */
+const UI_NAME = /^[^./\\][^/\\]*$/;
 const schema = z.looseObject({
   graphs: z.record(
     z.string().min(1),
@@ -120,6 +137,14 @@ const schema = z.looseObject({
       disable_ui: z.boolean().optional(),
     })
     .default({}),
+  ui: z
+    .record(z.string(), z.string().min(1, 'expected the path of a module of components'))
+    .refine(
+      (components) => Object.keys(components).every((graphId) => UI_NAME.test(graphId)),
+      'expected ids of graphs, which neither begin with . nor have / or \\ in them',
+    )
+    .optional(),
+  ui_config: z.looseObject({ shared: z.array(z.string().min(1)).optional() }).optional(),
   auth: z
     .looseObject({ path: location.optional(), disable_studio_auth: z.boolean().optional() })
     // Whoever writes something here wants authentication: a slip must not serve everything to everybody.
@@ -148,7 +173,7 @@ export function readLangGraphJson(file: string): LangGraphJson {
       `${path}: ${key === '' ? 'the document' : key}: ${issue?.message ?? 'is invalid'}`,
     );
   }
-  const { graphs, store, http, auth, env } = parsed.data;
+  const { graphs, store, http, ui = {}, ui_config: uiConfig, auth, env } = parsed.data;
   return {
     graphs: Object.entries(graphs).map(([graphId, value]) => specOf(path, graphId, value)),
     store: storeOf(path, store),
@@ -160,6 +185,16 @@ export function readLangGraphJson(file: string): LangGraphJson {
         ? {}
         : { customRouteAuth: http.enable_custom_route_auth }),
     },
+    ui:
+      Object.keys(ui).length === 0
+        ? undefined
+        : {
+            components: ui,
+            shared: uiConfig?.shared ?? [],
+            file: path,
+            folder: dirname(path),
+            origin: `${path}: ui`,
+          },
     ...(auth?.path === undefined
       ? {}
       : {

@@ -6,7 +6,7 @@
  * config that makes one, which is called for each execution and each query.
  */
 import { GraphInvalidError, GraphNotFoundError } from './adapter.ts';
-import type { GraphAdapter, GraphDependencies } from './adapter.ts';
+import type { GraphAdapter, GraphDependencies, GraphSource } from './adapter.ts';
 import { FactoryGraph } from './factory.ts';
 import { langGraphAdapter } from './langgraph/adapter.ts';
 import { pregelAdapter } from './pregel/adapter.ts';
@@ -29,6 +29,7 @@ export interface GraphRegistryOptions {
 interface Entry {
   /** Where the graph comes from, for errors. */
   readonly origin: string;
+  readonly source?: GraphSource;
   load(): Promise<unknown>;
 }
 
@@ -39,7 +40,11 @@ export function createGraphRegistry(
 ): GraphRegistry {
   const entries = new Map<string, Entry>();
   for (const spec of options.file === undefined ? [] : readLangGraphJson(options.file).graphs)
-    entries.set(spec.graphId, { origin: spec.origin, load: () => loadExport(spec) });
+    entries.set(spec.graphId, {
+      origin: spec.origin,
+      source: spec,
+      load: () => loadExport(spec),
+    });
   for (const [graphId, value] of Object.entries(options.graphs ?? {}))
     entries.set(graphId, { origin: `graph "${graphId}"`, load: () => Promise.resolve(value) });
   const hidden = Object.entries(options.hidden ?? {}).map(
@@ -90,20 +95,20 @@ class LazyRegistry implements GraphRegistry {
 
   async #load(graphId: string, entry: Entry): Promise<Graph> {
     const value = await entry.load();
-    const wrap = (made: unknown): Promise<Graph> => this.#wrap(graphId, entry.origin, made);
+    const wrap = (made: unknown): Promise<Graph> => this.#wrap(graphId, entry, made);
     if (typeof value !== 'function' || adapterOf(value) !== undefined) return wrap(value);
     const make = value as (config: unknown) => unknown;
     return new FactoryGraph(graphId, async (config) => wrap(await make(config)));
   }
 
-  async #wrap(graphId: string, origin: string, value: unknown): Promise<Graph> {
+  async #wrap(graphId: string, { origin, source }: Entry, value: unknown): Promise<Graph> {
     const graph = adapterOf(value) === undefined ? compile(origin, value) : value;
     const adapter = adapterOf(graph);
     if (adapter === undefined)
       throw new GraphInvalidError(
         `${origin}: expected a graph, a builder with compile(), a promise of one or a function that makes one, got ${describe(value)}`,
       );
-    return adapter.wrap(graphId, graph, this.#dependencies);
+    return adapter.wrap(graphId, graph, this.#dependencies, source);
   }
 }
 

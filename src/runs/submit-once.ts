@@ -68,6 +68,20 @@ export async function submitOnce(
   return { runs: created.map(({ run }) => run), replayed: false };
 }
 
+/**
+ * What a key has made, for requests that cannot be built a second time.
+ * @throws {IdempotencyMismatchError | RunNotFoundError}
+ */
+export async function runsOfKey(db: Db, key: IdempotencyKey): Promise<RunRow[] | undefined> {
+  const { rowCount } = await db.query({
+    name: 'idempotency-key-in-use',
+    text: `SELECT 1 FROM idempotency_keys
+           WHERE scope = $1 AND key = $2 AND created_at >= now() - $3 * interval '1 hour'`,
+    values: [key.scope, key.key, KEY_HOURS],
+  });
+  return rowCount === 0 ? undefined : findRuns(db, key);
+}
+
 /** @returns false when the key is in use. Waits for a transaction that is about to use it. */
 async function takeKey(
   db: Db,

@@ -3,6 +3,7 @@ import type { TermAttempts } from './attempts.ts';
 import type { ServerDeps } from './deps.ts';
 import type { OpenResponses } from './open-responses.ts';
 import type { PostgresGuard } from './postgres-guard.ts';
+import type { UiBundles } from './ui-bundles.ts';
 import type { IdSuffixes } from './v2/event-ids.ts';
 
 export interface RouteContext extends ServerDeps {
@@ -10,4 +11,5 @@ export interface RouteContext extends ServerDeps {
   readonly attempts: TermAttempts;
   readonly suffixes: IdSuffixes;
   readonly open: OpenResponses;
+  readonly bundles: UiBundles;
 }

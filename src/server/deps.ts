@@ -3,7 +3,7 @@ import type { AuthGate } from '../auth/gate.ts';
 import type { AssistantDefaults } from '../assistants/assistant.ts';
 import type { ReaderDeps } from '../events/reader.ts';
 import type { RunEnds } from '../events/ends.ts';
-import type { HttpSpec } from '../graphs/langgraph-json.ts';
+import type { HttpSpec, UiSpec } from '../graphs/langgraph-json.ts';
 import type { GraphRegistry } from '../graphs/port.ts';
 import type { Pool } from '../postgres/pool.ts';
 import type { SubmitDeps } from '../runs/submit.ts';
@@ -18,6 +18,11 @@ export interface ServerConfig {
   /** 0: any free port. */
   readonly PORT: number;
   readonly BODY_BYTES_MAX: number;
+  /** POST /internal/truncate is served. */
+  readonly development: boolean;
+  readonly langSmith: object | undefined;
+  /** `false`: nothing is traced. */
+  readonly LANGSMITH_TRACING?: string | undefined;
   /** Configuration of default assistants, by graph. */
   readonly LANGGRAPH_CONFIG: AssistantDefaults;
 }
@@ -32,6 +37,8 @@ export interface ServerDeps {
   readonly documents: Documents;
   /** langgraph.json, `http`. */
   readonly http?: HttpSpec | undefined;
+  /** langgraph.json, `ui`. */
+  readonly ui?: UiSpec | undefined;
   /** undefined: everybody may do everything. */
   readonly auth?: AuthGate | undefined;
   readonly submit: SubmitDeps;

@@ -29,7 +29,7 @@ export async function submitAsked(
   newRuns: readonly NewRun[],
   { user }: Access,
 ): Promise<SubmittedOnce> {
-  const key = keyOf(request, threadId, user?.identity);
+  const key = idempotencyKeyOf(request, threadId, user, request.body as unknown);
   if (key === undefined)
     return {
       runs: await Promise.all(newRuns.map((newRun) => submitRun(deps, newRun))),
@@ -41,19 +41,28 @@ export async function submitAsked(
   return { runs: runs.map(asCreated), replayed };
 }
 
-/** @param identity two users' keys are two keys; undefined: no auth is configured */
-function keyOf(
+/** A key as a request has it, before anybody knows what its sender may see. */
+export type RequestKey = Omit<IdempotencyKey, 'visible'>;
+
+/**
+ * @param user two users' keys are two keys; undefined: no auth is configured
+ * @param what a request with the key must be the same in
+ * @returns undefined: the request has none
+ * @throws {InputInvalidError} the key is none
+ */
+export function idempotencyKeyOf(
   request: Request,
   threadId: string | undefined,
-  identity: string | undefined,
-): Omit<IdempotencyKey, 'visible'> | undefined {
+  user: Access['user'],
+  what: unknown,
+): RequestKey | undefined {
+  const identity = user?.identity;
   const key = request.headers['idempotency-key'];
   if (key === undefined) return undefined;
   if (typeof key !== 'string' || key === '' || key.length > KEY_LENGTH_MAX)
     throw new InputInvalidError(
       `Idempotency-Key: expected 1 to ${KEY_LENGTH_MAX} characters, found ${key.length}`,
     );
-  const body = JSON.stringify((request.body as unknown) ?? {});
   return {
     scope: [
       request.method,
@@ -61,7 +70,7 @@ function keyOf(
       ...(identity === undefined ? [] : [sha256(identity).toString('base64url')]),
     ].join(' '),
     key,
-    bodyHash: sha256(body),
+    bodyHash: sha256(JSON.stringify(what ?? {})),
   };
 }
 

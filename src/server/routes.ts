@@ -6,6 +6,7 @@ import type { RouteContext } from './context.ts';
 import { assistantRoutes } from './routes/assistants.ts';
 import { createRunRoutes } from './routes/create-runs.ts';
 import { docsRoutes } from './routes/docs.ts';
+import { internalRoutes } from './routes/internal.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { cronRoutes } from './routes/crons.ts';
 import { protocolRoutes } from './routes/protocol.ts';
@@ -34,6 +35,7 @@ const NOUNS: readonly [HttpPart, (context: RouteContext) => Router][] = [
   ['runs', cronRoutes],
   ['runs', workflowRoutes],
   ['ui', uiRoutes],
+  ['meta', internalRoutes],
 ];
 
 /** @throws {RouteUndeclaredError} */

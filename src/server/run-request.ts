@@ -12,12 +12,21 @@ import type { Visibility } from '../postgres/visibility.ts';
 import type { NewRun } from '../runs/create.ts';
 import { USER_KEYS } from '../runs/run.ts';
 import type { RunKwargs } from '../runs/run.ts';
+import { tracerFields } from './langsmith-fields.ts';
 import type { RunCreate } from './schemas/run.ts';
 
 /** Credentials for the server, not for the graph. */
 const SECRET_HEADERS = new Set(['x-api-key', 'x-tenant-id', 'x-service-key']);
 /** Of one run, and not to be found again in the next run's configuration. */
-const OF_ONE_RUN = ['checkpoint_id', 'checkpoint_ns', 'checkpoint_map', 'run_id', 'thread_id'];
+const OF_ONE_RUN = [
+  'checkpoint_id',
+  'checkpoint_ns',
+  'checkpoint_map',
+  'run_id',
+  'thread_id',
+  'langsmith_project',
+  'langsmith_example_id',
+];
 
 type Fields = Record<string, unknown>;
 interface StoredConfig {
@@ -217,6 +226,7 @@ function configOf(
       ...headerFields(own.headers),
       ...body.config?.configurable,
       ...checkpointOf(body),
+      ...tracerFields(body),
       ...own.ids,
     },
     metadata: { ...own.metadata, ...body.config?.metadata },

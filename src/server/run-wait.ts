@@ -14,6 +14,8 @@ import { sendJsonText } from './respond.ts';
 
 /** So often something is written, so that no proxy takes the connection for dead. */
 const KEEP_ALIVE_MS = 1_000;
+/** A wait that lasts longer says at once what it can: which run it is and where a client comes back to. */
+const HEADERS_AFTER_MS = 20;
 /** How long an outcome may be waited for when Postgres is away just as the run has ended. */
 const OUTCOME_LIMIT_MS = 60_000;
 const OUTCOME_RETRY_MS = { first: 50, max: 1_000 };
@@ -35,17 +37,29 @@ export async function answerWithEnd(
   response: Response,
   options: WaitOptions,
 ): Promise<void> {
-  const { runId } = options;
+  const { runId, threadId, cancelOnDisconnect } = options;
   const gone = new AbortController();
+  const query = cancelOnDisconnect ? '?cancel_on_disconnect=1' : '';
+  // Where a client comes back to when the connection breaks: a second POST would be a second run.
+  response.setHeader('location', `/threads/${threadId}/runs/${runId}/join${query}`);
+  const sendHeaders = (): void => {
+    if (response.headersSent) return;
+    response.setHeader('content-type', 'application/json');
+    response.flushHeaders();
+  };
+  const headers = setTimeout(sendHeaders, HEADERS_AFTER_MS);
   const keepAlive = setInterval(() => {
-    if (!response.headersSent) response.setHeader('content-type', 'application/json');
+    sendHeaders();
     response.write('\n');
   }, KEEP_ALIVE_MS);
+  const endTimers = (): void => {
+    clearTimeout(headers);
+    clearInterval(keepAlive);
+  };
   let answered = false;
   const onClose = (): void => {
     gone.abort(NOT_WAITING);
-    if (!answered && options.cancelOnDisconnect && !context.open.stopping)
-      cancelLeft(context, options);
+    if (!answered && cancelOnDisconnect && !context.open.stopping) cancelLeft(context, options);
   };
   response.once('close', onClose);
   try {
@@ -61,13 +75,13 @@ export async function answerWithEnd(
         end.status === DELETED ? undefined : await outcomeOf(context.pool, runId, gone.signal);
     }
     const text = (await options.answer?.()) ?? answerOf(outcome);
-    clearInterval(keepAlive);
+    endTimers();
     answered = true;
     sendJsonText(response, text);
   } catch (error) {
     if (!gone.signal.aborted) throw error;
   } finally {
-    clearInterval(keepAlive);
+    endTimers();
     // When the look has answered, nobody listens any more.
     gone.abort(NOT_WAITING);
   }

@@ -19,6 +19,7 @@ import { createOpenResponses } from './open-responses.ts';
 import { createPostgresGuard } from './postgres-guard.ts';
 import { notFound, problemHandler, sendText } from './problem.ts';
 import { routes } from './routes.ts';
+import { createUiBundles } from './ui-bundles.ts';
 import { createIdSuffixes } from './v2/event-ids.ts';
 import { acceptSockets } from './v2/sockets.ts';
 
@@ -44,9 +45,12 @@ export interface Server extends Service {
 export function createServer(deps: ServerDeps): Server {
   const open = createOpenResponses();
   const custom = createCustomApp(deps.http?.app);
+  const servesUi = deps.http?.disabled.includes('ui') !== true;
+  const bundles = createUiBundles(servesUi ? deps.ui : undefined, deps.log);
   const context: RouteContext = {
     ...deps,
     open,
+    bundles,
     guard: createPostgresGuard(deps.pool),
     attempts: createTermAttempts(deps.pool),
     suffixes: createIdSuffixes(deps.pool),
@@ -115,6 +119,7 @@ export function createServer(deps: ServerDeps): Server {
       if (http.listening) return;
       await ensureSystemAssistants(deps.pool, deps.graphs.ids(), deps.config.LANGGRAPH_CONFIG);
       await custom.load();
+      await bundles.load();
       await listen();
       deps.webhooks.listening(urlOf(deps.config.HOST, port));
       deps.log.info('listening', { url: `http://${deps.config.HOST}:${port}` });

@@ -31,6 +31,8 @@ import type { CancelAction, TerminalStatus } from '../runs/run.ts';
 import { publishEnd } from '../runs/publish-end.ts';
 import { openTerm } from '../runs/term.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { feedbackUrls } from './feedback.ts';
+import type { LangSmith } from './feedback.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 
 /** How long a graph may take to stop after its signal was aborted, before it is left behind. */
@@ -51,6 +53,7 @@ export interface ExecuteDeps {
   readonly graphs: GraphRegistry;
   readonly leases: LeaseKeeper;
   readonly metrics: Metrics;
+  readonly langSmith: LangSmith | undefined;
   readonly timeoutMs: number;
   onTrouble(what: string, error: unknown): void;
 }
@@ -158,12 +161,9 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     abort.signal.throwIfAborted();
     writer.emit('metadata', JSON.stringify({ run_id: claim.runId, attempt: claim.attempt }));
     for (const { type, data } of rootLifecycle(claim, 'running')) writer.emit(type, data);
+    const graph = await deps.graphs.get(claim.graphId ?? '');
     const { kwargs } = claim;
-    // Executions of workflows have no assistant.
-    const graph = await deps.graphs.get(
-      claim.graphId ?? String(kwargs.config.configurable['graph_id'] ?? ''),
-    );
-    return graph.execute({
+    const result = await graph.execute({
       runId: claim.runId,
       threadId: claim.threadId,
       attempt: claim.attempt,
@@ -191,6 +191,19 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
         drained: () => writer.drained(),
       },
     });
+    await askForFeedback(writer);
+    return result;
+  }
+
+  async function askForFeedback(writer: LogWriter): Promise<void> {
+    const { feedback_keys: keys } = claim.kwargs;
+    if (keys === null || keys.length === 0 || deps.langSmith === undefined) return;
+    try {
+      const urls = await feedbackUrls(deps.langSmith, claim.runId, keys);
+      if (!abort.signal.aborted) writer.emit('feedback', JSON.stringify(urls));
+    } catch (error) {
+      deps.onTrouble(`feedback URLs of run ${claim.runId}`, error);
+    }
   }
 
   async function outcomeOf(execution: Promise<ExecutionResult>): Promise<Outcome | Error> {

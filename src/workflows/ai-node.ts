@@ -218,7 +218,7 @@ class AiNodeRun {
           to,
           question,
           context: typeof more === 'object' && more !== null ? { ...more } : {},
-          key: hash([String(place), to]),
+          key: hash([context.taskId, String(place), to, question]),
           timeoutMs:
             config.ask_timeout_seconds === undefined
               ? deps.askTimeoutMs

@@ -5,6 +5,8 @@
 import { tsImport } from 'tsx/esm/api';
 
 export default async function setUp() {
+  // api-setup.mjs calls it as well.
+  if (globalThis.millraceTestServers !== undefined) return;
   endWithParent();
   const { startSharedServers } = await tsImport('./shared-servers.ts', import.meta.url);
   const servers = await startSharedServers();

@@ -1,4 +1,5 @@
-/** Stops what global-setup.mjs started. */
+/** Stops what global-setup.mjs and api-setup.mjs started. */
 export default async function tearDown() {
+  await globalThis.millraceApiCluster?.stop();
   await globalThis.millraceTestServers?.stop();
 }

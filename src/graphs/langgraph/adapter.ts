@@ -11,12 +11,12 @@ import type * as Implementation from './graph.ts';
 export const langGraphAdapter: GraphAdapter = {
   recognises: (value) => compiledGraphOf(value) !== undefined,
 
-  async wrap(graphId, value, dependencies): Promise<Graph> {
+  async wrap(graphId, value, dependencies, source): Promise<Graph> {
     const compiled = compiledGraphOf(value);
     if (compiled === undefined)
       throw new TypeError(`${graphId}: not a compiled LangGraph.js graph`);
     const { LangGraphGraph } = await importPeer(graphId);
-    return new LangGraphGraph(graphId, compiled, dependencies);
+    return new LangGraphGraph(graphId, compiled, dependencies, source);
   },
 };
 

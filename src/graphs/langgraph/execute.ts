@@ -18,6 +18,7 @@ import { ProtocolTranslator } from './protocol-events.ts';
 import { LangGraphSaver } from './saver.ts';
 import { summaryOf } from './state.ts';
 import type { LangGraphStore } from './store.ts';
+import { tracerOf } from './tracer.ts';
 import type { RunTranslator } from './translator.ts';
 
 /** Keys of configurable that say where or who, not what: not part of a checkpoint's metadata, which is shown. */
@@ -71,7 +72,10 @@ export async function execute(
     const latest = execution.attempt === 1 ? undefined : await saver.getTuple(latestOf(threadId));
     const resumes = latest?.metadata !== undefined && runIdOf(latest.metadata) === execution.runId;
     if (resumes && (await stoppedAtBreakpoint(graph, saver, execution))) translator.breakpoint();
-    else await stream(graph, store, saver, translator, execution, stop.signal, resumes);
+    else {
+      const { langSmith = false } = dependencies;
+      await stream(graph, store, saver, translator, execution, stop.signal, resumes, langSmith);
+    }
     await translator.finish();
     await queue.flush();
     return await resultOf(graph, saver, translator, threadId);
@@ -100,8 +104,11 @@ async function stream(
   execution: Execution,
   signal: AbortSignal,
   resumes: boolean,
+  langSmith: boolean,
 ): Promise<void> {
   const options = streamOptions(execution, saver, store, translator, signal, resumes);
+  const tracer = langSmith ? tracerOf(execution.config.configurable) : undefined;
+  if (tracer !== undefined) options['callbacks'] = [tracer];
   // Going on from a checkpoint of this very run: its input is part of that checkpoint already.
   const input = resumes ? null : await inputOf(saver, execution);
   if (execution.streamModes.includes('events')) {

@@ -1,6 +1,6 @@
 /** A compiled LangGraph.js graph behind the graph port. */
 import { CheckpointQueue } from '../../checkpoints/queue.ts';
-import type { GraphDependencies } from '../adapter.ts';
+import type { GraphDependencies, GraphSource } from '../adapter.ts';
 import type {
   Execution,
   ExecutionResult,
@@ -17,7 +17,9 @@ import { toPlain } from '../serialise.ts';
 import { withSaver, type CompiledGraph, type LangGraphConfig } from './compiled.ts';
 import { commandOf, execute, searchable } from './execute.ts';
 import { LangGraphSaver } from './saver.ts';
-import { schemasOf } from './schemas.ts';
+import { runtimeSchemasOf, untypedSchemasOf } from './schemas.ts';
+import { schemasAt, staticSchemasOf } from './static-schemas.ts';
+import type { StaticSchemas } from './static-schemas.ts';
 import { publicKeys, threadStateOf } from './state.ts';
 import { LangGraphStore, passThroughOurStore } from './store.ts';
 
@@ -27,8 +29,16 @@ export class LangGraphGraph implements Graph {
   readonly #dependencies: GraphDependencies;
   readonly #store: LangGraphStore;
 
-  constructor(graphId: string, graph: CompiledGraph, dependencies: GraphDependencies) {
+  readonly #source: GraphSource | undefined;
+
+  constructor(
+    graphId: string,
+    graph: CompiledGraph,
+    dependencies: GraphDependencies,
+    source?: GraphSource,
+  ) {
     passThroughOurStore();
+    this.#source = source;
     this.graphId = graphId;
     this.#graph = graph;
     this.#dependencies = dependencies;
@@ -88,9 +98,12 @@ export class LangGraphGraph implements Graph {
     return toPlain(drawable.toJSON()) as JsonObject;
   }
 
-  schemas(): Promise<JsonObject> {
-    const { state, input, output, config } = schemasOf(this.#graph);
-    return Promise.resolve({
+  async schemas(): Promise<JsonObject> {
+    const { state, input, output, config } =
+      runtimeSchemasOf(this.#graph) ??
+      schemasAt(await this.#staticSchemas()) ??
+      untypedSchemasOf(this.#graph);
+    return {
       graph_id: this.graphId,
       input_schema: input,
       output_schema: output,
@@ -98,7 +111,14 @@ export class LangGraphGraph implements Graph {
       // LangGraph.js does not tell them apart.
       config_schema: config,
       context_schema: config,
-    });
+    };
+  }
+
+  #staticSchemas(): Promise<StaticSchemas> {
+    const { schemas } = this.#dependencies;
+    return schemas === undefined
+      ? Promise.resolve(new Map())
+      : staticSchemasOf(schemas, this.#source);
   }
 
   async subgraphs(
@@ -108,7 +128,10 @@ export class LangGraphGraph implements Graph {
   ): Promise<JsonObject> {
     const found: JsonObject = {};
     for await (const [ns, graph] of this.#graph.getSubgraphsAsync(namespace, recurse))
-      found[ns] = schemasOf(graph);
+      found[ns] =
+        runtimeSchemasOf(graph) ??
+        schemasAt(await this.#staticSchemas(), ns) ??
+        untypedSchemasOf(graph);
     return found;
   }
 

@@ -129,7 +129,8 @@ export class ProtocolTranslator implements RunTranslator {
     for (const { id, value } of interrupts as { id?: string; value?: unknown }[]) {
       if (id === undefined || this.#requested.has(id)) continue;
       this.#requested.add(id);
-      const data = { interrupt_id: id, payload: value ?? null };
+      // `payload` is the protocol's name and the JS SDK's; the Python SDK reads `value`.
+      const data = { interrupt_id: id, payload: value ?? null, value: value ?? null };
       this.#emit('input', { namespace, timestamp, data });
     }
   }

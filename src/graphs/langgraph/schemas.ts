@@ -1,7 +1,7 @@
 /**
  * JSON schemas of a graph, from what LangGraph.js knows at run time: a StateSchema or zod schemas. A graph whose
- * state is only an Annotation knows none: its channels have no types at run time, and each is described as
- * anything.
+ * state is only an Annotation knows none: its channels have no types at run time. Then its source may tell
+ * (static-schemas.ts); otherwise each channel is described as anything.
  */
 import {
   getConfigTypeSchema,
@@ -28,7 +28,19 @@ interface Builder {
   _outputDefinition?: object;
 }
 
-export function schemasOf(graph: CompiledGraph): GraphSchemas {
+/** @returns undefined when nothing is known of the graph but the names of its channels */
+export function runtimeSchemasOf(graph: CompiledGraph): GraphSchemas | undefined {
+  const isKnown = [
+    getStateTypeSchema,
+    getInputTypeSchema,
+    getOutputTypeSchema,
+    getConfigTypeSchema,
+  ].some((extract) => known(extract, graph) !== undefined);
+  return isKnown ? untypedSchemasOf(graph) : undefined;
+}
+
+/** What is known, and the names of the channels for the rest. */
+export function untypedSchemasOf(graph: CompiledGraph): GraphSchemas {
   const builder = (graph as { builder?: Builder }).builder ?? {};
   const untyped = (definition: object | undefined): JsonObject => ({
     $schema: DRAFT,

@@ -1,6 +1,7 @@
 /** The rows of what concerns the server itself. */
 import { z } from 'zod';
-import { MetricsQuery, OkQuery } from '../schemas/system.ts';
+import { MetricsQuery, OkQuery, TruncateBody } from '../schemas/system.ts';
+import { UiAsk } from '../schemas/ui.ts';
 import { json } from './operation.ts';
 import type { Noun } from './operation.ts';
 import { Anything } from './views.ts';
@@ -38,17 +39,31 @@ export const system: Noun = {
       query: MetricsQuery,
       answer: { status: 200, type: 'text/plain', text: 'Prometheus text format 0.0.4' },
     },
-    ...(
-      [
-        ['post', '/ui/:agent'],
-        ['get', '/ui/:agent/:file'],
-      ] as const
-    ).map(([method, path]) => ({
-      method,
-      path,
-      summary: 'UI bundles: not served',
-      answer: { status: 404 as const, text: 'Says so' },
-    })),
+    {
+      method: 'post',
+      path: '/ui/:agent',
+      summary: "HTML that loads one of the graph's own React components",
+      description:
+        'For LoadExternalComponent, which puts its own id in place of `{{shadowRootId}}`.',
+      body: UiAsk,
+      answer: { status: 200, type: 'text/html', text: 'Links and a script' },
+      errors: [404],
+    },
+    {
+      method: 'get',
+      path: '/ui/:agent/:file',
+      summary: 'A file of the bundle of components',
+      answer: { status: 200, type: 'text/javascript', text: 'The file, also CSS' },
+      errors: [404],
+    },
+    {
+      method: 'post',
+      path: '/internal/truncate',
+      summary: 'Empty the deployment',
+      description: 'Only of servers with NODE_ENV `development` or `test`; 404 of all others.',
+      body: TruncateBody,
+      answer: json(z.strictObject({ ok: z.literal(true) })),
+    },
     { method: 'get', path: '/openapi.json', summary: 'This document', answer: json(Anything) },
     {
       method: 'get',

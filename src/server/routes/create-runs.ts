@@ -9,6 +9,7 @@ import type { AskingHandler } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
 import { viewOf } from '../frames.ts';
 import { submitAsked } from '../idempotency.ts';
+import { refuseWithoutLangSmith } from '../langsmith-fields.ts';
 import { sendJson } from '../respond.ts';
 import { newRunOf } from '../run-request.ts';
 import { streamRun } from '../run-stream.ts';
@@ -48,6 +49,7 @@ export function createRunRoutes(context: RouteContext): Router {
       const threadId =
         'thread_id' in request.params ? pathOf(ThreadPath, request).thread_id : undefined;
       const body = bodyOf(RunCreate, request);
+      refuseWithoutLangSmith(context.config.langSmith, body);
       const { runs, replayed } = await accept(body, threadId, request, response, access);
       const run = runs[0] as RunRow;
       const prefix = threadId === undefined ? '' : `/threads/${threadId}`;
@@ -93,6 +95,7 @@ export function createRunRoutes(context: RouteContext): Router {
 
   const batch: AskingHandler = async (request, response, access) => {
     const bodies = bodyOf(RunBatch, request);
+    for (const body of bodies) refuseWithoutLangSmith(context.config.langSmith, body);
     // All assistants are found before the first run is made.
     const newRuns = await guard.watch(
       Promise.all(bodies.map((body) => newRunOf(pool, body, undefined, request.headers, access))),

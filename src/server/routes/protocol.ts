@@ -3,6 +3,7 @@ import { Router } from 'express';
 import { asks } from '../auth/declare.ts';
 import type { AskingHandler } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
+import { idempotencyKeyOf } from '../idempotency.ts';
 import { sendJson } from '../respond.ts';
 import { ThreadPath, ThreadStreamQuery } from '../schemas/thread.ts';
 import { answerCommand, COMMAND_EVENTS } from '../v2/commands.ts';
@@ -26,7 +27,10 @@ export function protocolRoutes(context: RouteContext): Router {
   const commands: AskingHandler = async (request, response, access) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
     const { id, method, params } = bodyOf(CommandBody, request);
-    sendJson(response, await answerCommand(context, access, threadId, { id, method, params }));
+    // Not the id: it counts the client's commands, and who sends one again may count anew.
+    const key = idempotencyKeyOf(request, threadId, access.user, { method, params });
+    const command = { id, method, params };
+    sendJson(response, await answerCommand(context, access, threadId, command, {}, key));
   };
 
   const thread: AskingHandler = async (request, response, access) => {

@@ -21,6 +21,7 @@ import {
   ThreadPath,
 } from '../schemas/thread.ts';
 import { queryAt, refused, showCurrentState } from '../state-query.ts';
+import { selectOfState } from '../state-select.ts';
 import type { CheckpointRef } from '../state-query.ts';
 import { threadView } from '../thread-view.ts';
 import { bodyOf, pathOf, queryOf } from './request.ts';
@@ -49,26 +50,23 @@ export function stateRoutes(context: RouteContext): Router {
 
   const latest: AskingHandler = async (request, response, access) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
-    const { subgraphs } = queryOf(StateQueryString, request);
-    sendJson(response, await guard.watch(readState(access, threadId, {}, subgraphs)));
+    const { subgraphs, select } = queryOf(StateQueryString, request);
+    const state = await guard.watch(readState(access, threadId, {}, subgraphs));
+    sendJson(response, selectOfState(state, select));
   };
 
   const atCheckpoint: AskingHandler = async (request, response, access) => {
     const { thread_id: threadId, checkpoint_id } = pathOf(CheckpointPath, request);
-    const { subgraphs } = queryOf(StateQueryString, request);
-    sendJson(
-      response,
-      await guard.watch(readState(access, threadId, { checkpoint_id }, subgraphs)),
-    );
+    const { subgraphs, select } = queryOf(StateQueryString, request);
+    const state = await guard.watch(readState(access, threadId, { checkpoint_id }, subgraphs));
+    sendJson(response, selectOfState(state, select));
   };
 
   const atCheckpointOfBody: AskingHandler = async (request, response, access) => {
     const { thread_id: threadId } = pathOf(ThreadPath, request);
-    const { checkpoint, subgraphs } = bodyOf(StateAtCheckpoint, request);
-    sendJson(
-      response,
-      await guard.watch(readState(access, threadId, checkpoint, subgraphs ?? false)),
-    );
+    const { checkpoint, subgraphs, select } = bodyOf(StateAtCheckpoint, request);
+    const state = await guard.watch(readState(access, threadId, checkpoint, subgraphs ?? false));
+    sendJson(response, selectOfState(state, select));
   };
 
   const update: AskingHandler = async (request, response, access) => {
@@ -136,9 +134,10 @@ export function stateRoutes(context: RouteContext): Router {
       ...(body.before == null ? {} : { before: beforeOf(body.before) }),
       ...(body.metadata == null ? {} : { metadata: body.metadata }),
     };
+    const states = await guard.watch(readHistory(access, threadId, body.checkpoint ?? {}, options));
     sendJson(
       response,
-      await guard.watch(readHistory(access, threadId, body.checkpoint ?? {}, options)),
+      states.map((state) => selectOfState(state, body.select)),
     );
   };
 

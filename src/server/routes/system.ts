@@ -31,8 +31,9 @@ export function systemRoutes(context: RouteContext): Router {
       flags: {
         assistants: !disabled.includes('assistants'),
         crons: true,
-        langsmith: false,
-        langsmith_tracing_replicas: false,
+        langsmith: traces(context.config),
+        // A run's `langsmith_tracer` is traced beside the project of the environment.
+        langsmith_tracing_replicas: context.config.langSmith !== undefined,
       },
       graphs: graphs.ids(),
     });
@@ -77,3 +78,7 @@ export function systemRoutes(context: RouteContext): Router {
   router.get('/health', open(health));
   return router;
 }
+
+/** As the official server says it: with a key, unless tracing is switched off. */
+const traces = ({ langSmith, LANGSMITH_TRACING: tracing }: RouteContext['config']): boolean =>
+  langSmith !== undefined && tracing?.toLowerCase() !== 'false';

@@ -12,6 +12,7 @@ import {
   Searchable,
   Text,
 } from './common.ts';
+import { CommandFields } from './command.ts';
 import { WebhookUrl } from './webhook.ts';
 
 /** A year. */
@@ -19,6 +20,14 @@ const AFTER_SECONDS_MAX = 366 * 86_400;
 /** Runs of one batch. */
 const BATCH_MAX = 1_000;
 const RECURSION_LIMIT_MAX = 1_000_000;
+
+const FEEDBACK_KEYS_MAX = 100;
+
+/** With LangSmith: a project where the run is traced as well. */
+export const LangSmithTracer = z.strictObject({
+  project_name: z.string().nullish(),
+  example_id: z.string().nullish(),
+});
 
 export const RunPath = z.object({ thread_id: Id, run_id: Id });
 export const RunOnlyPath = z.object({ run_id: Id });
@@ -42,13 +51,7 @@ const Checkpoint = z.looseObject({
 export const RunCreate = z.strictObject({
   assistant_id: Text.min(1),
   input: z.unknown().optional(),
-  command: z
-    .strictObject({
-      resume: z.unknown().optional(),
-      update: z.unknown().optional(),
-      goto: z.unknown().optional(),
-    })
-    .nullish(),
+  command: CommandFields.nullish(),
   config: RunConfig.nullish(),
   context: JsonObject.nullish(),
   metadata: Searchable.nullish(),
@@ -65,9 +68,9 @@ export const RunCreate = z.strictObject({
   on_completion: z.enum(['delete', 'keep']).nullish(),
   after_seconds: z.number().min(0).max(AFTER_SECONDS_MAX).nullish(),
   webhook: WebhookUrl.nullish(),
-  feedback_keys: z.array(z.string()).nullish(),
-  /** Taken and not used: this server does not trace. */
-  langsmith_tracer: JsonObject.nullish(),
+  /** With LangSmith: the run's last event, `feedback`, has a URL for each. */
+  feedback_keys: z.array(z.string().min(1)).max(FEEDBACK_KEYS_MAX).nullish(),
+  langsmith_tracer: LangSmithTracer.nullish(),
   durability: z.enum(['sync', 'async', 'exit']).nullish(),
   checkpoint_during: z.boolean().nullish(),
 });
@@ -98,7 +101,11 @@ export const RunListQuery = z.object({
 
 export const JoinQuery = z.object({
   cancel_on_disconnect: QueryFlag.default(false),
-  stream_mode: listOf(z.enum(STREAM_MODES)).optional(),
+  // The Python SDK writes "none" as `stream_mode=`.
+  stream_mode: z.preprocess(
+    (value) => (value === '' ? undefined : value),
+    listOf(z.enum(STREAM_MODES)).optional(),
+  ),
 });
 
 export const CancelQuery = z.object({

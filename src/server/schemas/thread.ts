@@ -103,7 +103,19 @@ export const ThreadCountBody = z.strictObject(Filter);
 
 export const ThreadStreamQuery = z.object({ stream_mode: listOf(z.enum(THREAD_MODES)).optional() });
 
-export const StateQueryString = z.object({ subgraphs: QueryFlag.default(false) });
+const STATE_FIELDS =
+  /^(values(\..+)?|next|tasks|checkpoint|metadata|created_at|parent_checkpoint|interrupts)$/s;
+const StateField = z
+  .string()
+  .regex(
+    STATE_FIELDS,
+    'expected values, values.<key>, next, tasks, checkpoint, metadata, created_at, parent_checkpoint or interrupts',
+  );
+
+export const StateQueryString = z.object({
+  subgraphs: QueryFlag.default(false),
+  select: listOf(StateField).optional(),
+});
 
 /** As it comes in a ThreadState. */
 const CheckpointRef = z.looseObject({
@@ -115,6 +127,7 @@ const CheckpointRef = z.looseObject({
 export const StateAtCheckpoint = z.strictObject({
   checkpoint: CheckpointRef,
   subgraphs: z.boolean().nullish(),
+  select: z.array(StateField).nullish(),
 });
 
 export const StateUpdateBody = z.strictObject({
@@ -132,4 +145,5 @@ export const HistoryBody = z.strictObject({
   before: z.union([Text, JsonObject]).nullish(),
   metadata: Searchable.nullish(),
   checkpoint: CheckpointRef.nullish(),
+  select: z.array(StateField).nullish(),
 });

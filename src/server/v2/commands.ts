@@ -11,10 +11,14 @@ import { activeRunsOf } from '../../runs/find.ts';
 import { ThreadNotFoundError } from '../../runs/run.ts';
 import type { RunCommand } from '../../graphs/port.ts';
 import { submitRun } from '../../runs/submit.ts';
+import { runsOfKey, submitOnce } from '../../runs/submit-once.ts';
 import { isForeignThread, readThread, threadNotFound } from '../../threads/thread.ts';
 import type { ThreadRow } from '../../threads/thread.ts';
 import type { RouteContext } from '../context.ts';
+import type { RequestKey } from '../idempotency.ts';
+import { refuseWithoutLangSmith } from '../langsmith-fields.ts';
 import { newRunOf } from '../run-request.ts';
+import { CommandFields, isLibraryCommand } from '../schemas/command.ts';
 import type { RunCreate } from '../schemas/run.ts';
 import { CommandRefusedError, errorAnswer } from './answer.ts';
 import type { Answer, Command } from './answer.ts';
@@ -36,7 +40,9 @@ export const COMMAND_EVENTS = ['threads:read', 'threads:create_run', 'assistants
 export type Handler = (threadId: string, params: unknown) => Promise<object>;
 
 /**
+ * @param key of the request, when it has one: its run is made once
  * @throws {AssistantNotFoundError | ThreadNotFoundError | AuthRefusedError} over HTTP these are statuses, not answers
+ * @throws {IdempotencyMismatchError | RunNotFoundError} so are these
  */
 export async function answerCommand(
   context: RouteContext,
@@ -44,9 +50,10 @@ export async function answerCommand(
   threadId: string,
   command: Command,
   more: Readonly<Record<string, Handler>> = {},
+  key?: RequestKey,
 ): Promise<Answer> {
   const { id, method, params } = command;
-  const handlers = { ...handlersOf(context, access), ...more };
+  const handlers = { ...handlersOf(context, access, key), ...more };
   // Whatever the command is, it tells of the thread's log.
   const { visible } = await access.ask('threads:read', { thread_id: threadId });
   if (await context.guard.watch(isForeignThread(context.pool, threadId, visible)))
@@ -67,7 +74,7 @@ export async function answerCommand(
     if (error instanceof CommandRefusedError) return errorAnswer(id, error.error, error.message);
     if (error instanceof z.ZodError)
       return errorAnswer(id, 'invalid_argument', `${method}: ${z.prettifyError(error)}`);
-    if (error instanceof AppError && error.code === 'thread_busy')
+    if (error instanceof AppError && ['thread_busy', 'input_invalid'].includes(error.code))
       return errorAnswer(id, 'invalid_argument', error.message);
     throw error;
   }
@@ -79,6 +86,7 @@ const refuse = (error: CommandRefusedError['error'], message: string): CommandRe
 function handlersOf(
   context: RouteContext,
   access: Access,
+  key: RequestKey | undefined,
 ): Readonly<Record<string, Handler | undefined>> {
   const { pool, guard } = context;
   const onlySocket: Handler = () =>
@@ -91,25 +99,41 @@ function handlersOf(
   async function mayRead(threadId: string): Promise<Visibility> {
     return (await access.ask('threads:read', { thread_id: threadId })).visible;
   }
+  /** The run that the request has made before. What the thread has become since is no matter then. */
+  async function madeBefore(threadId: string): Promise<{ run_id: string } | undefined> {
+    if (key === undefined) return undefined;
+    const visible = await mayRead(threadId);
+    const runs = await guard.watch(runsOfKey(pool, { ...key, visible }));
+    return runs?.[0] && { run_id: runs[0].run_id };
+  }
   return {
     'run.start': async (threadId, params) => {
       const { assistant_id, input, multitaskStrategy, ...rest } = RunStartParams.parse(params);
+      const known = await madeBefore(threadId);
+      if (known !== undefined) return known;
+      refuseWithoutLangSmith(context.config.langSmith, rest);
       const thread = await guard.watch(findThread(context, threadId, await mayRead(threadId)));
       checkBinding(thread, assistant_id);
       // Who goes on from an earlier checkpoint does not answer what the latest one asks.
       const forks = rest.config?.configurable?.['checkpoint_id'] != null;
       const resumes = input != null && !forks && interruptsOf(thread).length > 0;
-      const given = resumes ? { command: { resume: input } } : { input };
+      const given = isLibraryCommand(input)
+        ? { command: CommandFields.parse(input) }
+        : resumes
+          ? { command: { resume: input } }
+          : { input };
       return start(
         context,
         access,
         threadId,
         { assistant_id, ...given, ...optional(rest) },
+        key,
         multitaskStrategy,
       );
     },
     'input.respond': async (threadId, params) => {
       const { update, goto, config, metadata, ...answer } = RespondParams.parse(params);
+      if ((await madeBefore(threadId)) !== undefined) return {};
       const responses =
         'responses' in answer
           ? answer.responses
@@ -124,11 +148,13 @@ function handlersOf(
       );
       const command: RunCommand = { resume, ...optional({ update, goto }) };
       const assistantId = boundAssistant(thread) ?? '';
-      await start(context, access, threadId, {
-        assistant_id: assistantId,
-        command,
-        ...optional({ config, metadata }),
-      });
+      await start(
+        context,
+        access,
+        threadId,
+        { assistant_id: assistantId, command, ...optional({ config, metadata }) },
+        key,
+      );
       return {};
     },
     'state.get': async (threadId, params) => {
@@ -182,13 +208,17 @@ function handlersOf(
   }
 }
 
-type Start = Pick<RunCreate, 'assistant_id' | 'input' | 'command' | 'config' | 'metadata'>;
+type Start = Pick<
+  RunCreate,
+  'assistant_id' | 'input' | 'command' | 'config' | 'metadata' | 'langsmith_tracer'
+>;
 
 async function start(
   context: RouteContext,
   access: Access,
   threadId: string,
   given: Start,
+  key: RequestKey | undefined,
   strategy: RunCreate['multitask_strategy'] = 'enqueue',
 ): Promise<{ run_id: string }> {
   const body: RunCreate = {
@@ -200,12 +230,16 @@ async function start(
     multitask_strategy: strategy,
   };
   const { pool, submit } = context;
-  const run = await context.guard.watch(
-    newRunOf(pool, body, threadId, {}, access).then((newRun) =>
-      submitRun(submit, { ...newRun, kwargs: { ...newRun.kwargs, protocol: 'v2' } }),
-    ),
-  );
-  return { run_id: run.run_id };
+  const newRun = await context.guard.watch(newRunOf(pool, body, threadId, {}, access));
+  const run: typeof newRun = { ...newRun, kwargs: { ...newRun.kwargs, protocol: 'v2' } };
+  if (key === undefined) await context.guard.watch(submitRun(submit, run));
+  else {
+    const { runs } = await context.guard.watch(
+      submitOnce(submit, [run], { ...key, visible: run.visible }),
+    );
+    return { run_id: runs[0]?.run_id ?? run.runId };
+  }
+  return { run_id: run.runId };
 }
 
 function checkBinding(thread: ThreadRow | undefined, assistant: string): void {

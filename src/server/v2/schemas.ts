@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isChannel } from '../../protocol/filter.ts';
 import { MULTITASK_STRATEGIES } from '../../runs/run.ts';
 import { JsonObject, Searchable, Text } from '../schemas/common.ts';
+import { LangSmithTracer } from '../schemas/run.ts';
 
 /** Of one filter. */
 const CHANNELS_MAX = 100;
@@ -50,8 +51,7 @@ export const RunStartParams = z.strictObject({
   config: Config.nullish(),
   metadata: Searchable.nullish(),
   multitaskStrategy: z.enum(MULTITASK_STRATEGIES).nullish(),
-  /** Taken and not used: this server does not trace. */
-  langsmith_tracer: JsonObject.nullish(),
+  langsmith_tracer: LangSmithTracer.nullish(),
 });
 
 const Response = z.looseObject({

@@ -121,6 +121,35 @@ describe('what a run executes', () => {
     expect(runs.map((run) => run.kwargs.stream_mode)).toEqual([['custom'], ['values']]);
   });
 
+  test('what only LangSmith can do is refused without it', async () => {
+    const ask = async (body: object): Promise<[number, string]> => {
+      const answer = await app.call('POST', '/runs', { assistant_id: 'test', ...body });
+      return [answer.status, answer.text];
+    };
+    const text = (field: string): string =>
+      `${field}: expected none, because this server has no LangSmith (LANGSMITH_API_KEY)`;
+    expect(await ask({ feedback_keys: ['good'] })).toEqual([400, text('feedback_keys')]);
+    const tracer = { project_name: 'mine', example_id: null };
+    expect(await ask({ langsmith_tracer: tracer })).toEqual([400, text('langsmith_tracer')]);
+    // Nothing is asked for.
+    expect((await ask({ feedback_keys: [], langsmith_tracer: null }))[0]).toBe(200);
+    const batch = [{ assistant_id: 'test' }, { assistant_id: 'test', feedback_keys: ['good'] }];
+    expect((await app.call('POST', '/runs/batch', batch)).status).toBe(400);
+    const command = await app.call(
+      'POST',
+      '/threads/00000000-0000-4000-8000-0000000000ac/commands',
+      {
+        id: 1,
+        method: 'run.start',
+        params: { assistant_id: 'test', langsmith_tracer: tracer },
+      },
+    );
+    expect(command.json()).toMatchObject({
+      error: 'invalid_argument',
+      message: text('langsmith_tracer'),
+    });
+  });
+
   test('if_not_exists makes the thread, reject refuses a second run', async () => {
     const threadId = '00000000-0000-0000-0000-0000000000AB';
     const first = await app.call('POST', `/threads/${threadId}/runs`, {

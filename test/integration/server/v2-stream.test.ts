@@ -151,7 +151,12 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     expect(others).toEqual([]);
     expect(request?.params).toMatchObject({
       namespace: [],
-      data: { interrupt_id: expect.any(String) as string, payload: { question: 'go on?' } },
+      data: {
+        interrupt_id: expect.any(String) as string,
+        payload: { question: 'go on?' },
+        // What the Python SDK reads.
+        value: { question: 'go on?' },
+      },
     });
     expect(JSON.stringify(of(before, 'values'))).not.toContain('__interrupt__');
     expect((await app.call('GET', `/threads/${threadId}`)).json()).toMatchObject({

@@ -66,6 +66,34 @@ describe.each([{ redis: true }, { redis: false }])('waiting, with redis: $redis'
     }
   });
 
+  test('tells before the end which run it is and where to come back to', async () => {
+    const created = await app.call('POST', '/threads', {});
+    const { thread_id: threadId } = created.json() as { thread_id: string };
+    const response = await fetch(`${app.url}/threads/${threadId}/runs/wait`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ assistant_id: 'test' }),
+      signal: AbortSignal.timeout(900),
+    });
+    const place = response.headers.get('content-location') ?? '';
+    expect(response.headers.get('location')).toBe(`${place}/join`);
+    await response.body?.cancel();
+    const runId = place.split('/').at(-1) ?? '';
+    const joined = app.call('GET', response.headers.get('location') ?? '');
+    await (await playRun(app, runId)).end({ state });
+    expect((await joined).json()).toEqual({ n: 5 });
+  });
+
+  test('a query parameter without a value is one that is not there', async () => {
+    const { answer, runId, threadId } = await wait();
+    await (await playRun(app, runId)).end({ state });
+    await answer;
+    const path = `/threads/${threadId}/runs/${runId}/stream`;
+    const joined = await app.call('GET', `${path}?cancel_on_disconnect=false&stream_mode=`);
+    expect([joined.status, joined.text]).toEqual([200, (await app.call('GET', path)).text]);
+    expect((await app.call('GET', `${path}?stream_mode=x`)).status).toBe(400);
+  });
+
   test('never answers null', async () => {
     const { answer, runId } = await wait();
     await (await playRun(app, runId)).end({ output: 'null' });
