@@ -325,6 +325,7 @@ export function createWorkerOf(core: Core): Worker {
     intervalMs: config.WORKER_HEARTBEAT_INTERVAL * 1_000,
     leaseMs: core.claimer.leaseMs,
     stallLimitMs: config.WORKER_STALL_LIMIT * 1_000,
+    slots: config.N_JOBS_PER_WORKER,
     onTrouble: core.onTrouble,
   });
   const host = createAgentHost({

@@ -2,7 +2,8 @@
  * µs per superstep: our Pregel beside LangGraph.js, the same graph, in the same process, one after
  * the other in turns, median of five. Without checkpointer, with checkpoints in memory, and with
  * checkpoints in a Postgres of its own (fsync on), where each step waits for its commit.
- * Run: `npx tsx scripts/bench/pregel.ts [steps]`.
+ * Beside the last stands the floor: as many bytes, one prepared INSERT and its commit. Run: `npx tsx scripts/bench/pregel.ts
+ * [steps] [postgres]`; with `postgres` only the last contest.
  *
  * The graph is one node that counts down, so that a superstep is all there is; the last value is
  * checked, so that no step can be skipped.
@@ -105,6 +106,15 @@ async function writer(): Promise<{ threadId: string; queue: CheckpointQueue }> {
   });
   return { threadId, queue };
 }
+/** The least that a durable superstep can cost: as many bytes as ours has, one prepared INSERT, its commit. */
+const SUPERSTEP_TEXT = 'x'.repeat(700);
+const RAW_INSERT = {
+  name: 'floor',
+  text: 'INSERT INTO floor (thread_id, step, data) VALUES ($1, $2, $3)',
+};
+await pool.query(
+  'CREATE TABLE floor (thread_id uuid, step integer, data text, PRIMARY KEY (thread_id, step))',
+);
 contests.push({
   what: 'checkpoints in Postgres, sync',
   steps: STEPS / 10,
@@ -116,6 +126,15 @@ contests.push({
         const checkpointer = new PregelSaver(storage, queue, { durability: 'sync' });
         const configurable = { thread_id: threadId };
         return plain.invoke(input, { ...options(round), checkpointer, configurable });
+      },
+    },
+    {
+      name: 'floor',
+      run: async (_round, { left }) => {
+        const threadId = randomUUID();
+        for (let step = 0; step < left; step += 1)
+          await pool.query({ ...RAW_INSERT, values: [threadId, step, SUPERSTEP_TEXT] });
+        return { left: 0, done: left };
       },
     },
     {
@@ -136,7 +155,9 @@ const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 
 try {
-  for (const { what, steps, contenders } of contests) {
+  for (const { what, steps, contenders } of process.argv[3] === 'postgres'
+    ? contests.slice(-1)
+    : contests) {
     const times = new Map<string, number[]>(contenders.map(({ name }) => [name, []]));
     for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round += 1) {
       for (const { name, run } of contenders) {
@@ -147,10 +168,12 @@ try {
         if (round >= 0) times.get(name)?.push(perStepUs);
       }
     }
-    const [own, other] = contenders.map(({ name }) => median(times.get(name)!)) as [number, number];
-    process.stdout.write(
-      `${what}: ours ${own.toFixed(1)} µs per superstep, LangGraph.js ${other.toFixed(1)} µs (${(other / own).toFixed(0)} times)\n`,
-    );
+    const own = median(times.get('ours')!);
+    const figures = contenders.map(({ name }) => {
+      const us = median(times.get(name)!);
+      return `${name} ${us.toFixed(1)} µs${name === 'ours' ? '' : ` (ours ${(own / us).toFixed(2)}×)`}`;
+    });
+    process.stdout.write(`${what}: ${figures.join(', ')} per superstep\n`);
   }
 } finally {
   await pool.end();

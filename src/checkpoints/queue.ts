@@ -11,7 +11,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createDeferred, type Deferred } from '../lib/deferred.ts';
 import { isTransient } from '../postgres/pool.ts';
-import type { CheckpointPut, CheckpointStorage, WritePut } from './storage.ts';
+import type { CheckpointPut, WritePut } from './checkpoint.ts';
+import type { CheckpointStorage } from './storage.ts';
+import type { CheckpointBatch } from './write-statement.ts';
 import type { CheckpointWriter } from './writer.ts';
 
 /** How long a put may wait for company. Lost with the process: that much of the last superstep's work. */
@@ -54,7 +56,7 @@ export class CheckpointQueue {
   put(checkpoint: CheckpointPut): void {
     if (this.#closed || this.#failure !== undefined) return;
     this.#checkpoints.set(keyOf(checkpoint.ns, checkpoint.id), checkpoint);
-    for (const blob of checkpoint.blobs) this.#bytes += blob.data.length;
+    this.#bytes += lengthOf(checkpoint);
     this.#gather();
   }
 
@@ -89,6 +91,19 @@ export class CheckpointQueue {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
+  /**
+   * The last batch, for the statement that ends the run, in place of a flush: what is not on its way to
+   * Postgres yet. Everything before it is there when this settles.
+   * @throws what made the queue fail
+   */
+  async takeRest(): Promise<CheckpointBatch> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    while (this.#writing !== undefined) await this.#writing;
+    if (this.#failure !== undefined) throw this.#failure.error;
+    return this.#take();
+  }
+
   /** Later puts, e.g. of a node that ignores its signal, go nowhere. */
   close(): void {
     this.#closed = true;
@@ -118,23 +133,27 @@ export class CheckpointQueue {
   async #drain(): Promise<void> {
     try {
       while (this.#checkpoints.size > 0 || this.#writes.size > 0) {
-        const checkpoints = [...this.#checkpoints.values()];
-        const writes = [...this.#writes.values()];
-        this.#checkpoints = new Map();
-        this.#writes = new Map();
-        this.#bytes = 0;
-        await this.#send(checkpoints, writes);
+        await this.#send(this.#take());
       }
     } catch (error) {
       this.#failure = { error };
-      this.#checkpoints = new Map();
-      this.#writes = new Map();
-      this.#bytes = 0;
+      this.#take();
       this.#options.onFailure?.(error);
     }
   }
 
-  async #send(checkpoints: CheckpointPut[], writes: WritePut[]): Promise<void> {
+  #take(): CheckpointBatch {
+    const batch = {
+      checkpoints: [...this.#checkpoints.values()],
+      writes: [...this.#writes.values()],
+    };
+    this.#checkpoints = new Map();
+    this.#writes = new Map();
+    this.#bytes = 0;
+    return batch;
+  }
+
+  async #send({ checkpoints, writes }: CheckpointBatch): Promise<void> {
     const { signal, relaxed = false } = this.#options;
     for (let delayMs = RETRY_MS_MIN; ; delayMs = Math.min(delayMs * 2, RETRY_MS_MAX)) {
       try {
@@ -153,6 +172,13 @@ export class CheckpointQueue {
   async begin(): Promise<void> {
     this.#term ??= await this.#storage.termOf(this.writer);
   }
+}
+
+function lengthOf({ blobs, inline = {} }: CheckpointPut): number {
+  let length = 0;
+  for (const { data } of blobs) length += data.length;
+  for (const [, data] of Object.values(inline)) length += data.length;
+  return length;
 }
 
 const keyOf = (...parts: string[]): string => parts.join('\u0000');

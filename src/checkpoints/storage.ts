@@ -10,10 +10,15 @@
 import { AppError } from '../errors.ts';
 import { jsonbText } from '../postgres/jsonb.ts';
 import type { Db } from '../postgres/pool.ts';
+import type {
+  CheckpointHead,
+  CheckpointPut,
+  InlineValues,
+  StoredCheckpoint,
+  WritePut,
+} from './checkpoint.ts';
+import { writeStatement } from './write-statement.ts';
 import type { CheckpointWriter } from './writer.ts';
-
-/** In checkpoint_writes, whose key cannot be null: written by no run. */
-const NO_RUN = '00000000-0000-0000-0000-000000000000';
 
 /** A newer term owns the thread: stop, and write nothing more anywhere. */
 export class TermFencedError extends AppError {
@@ -27,53 +32,6 @@ export class CheckpointThreadNotFoundError extends AppError {
   readonly code = 'thread_not_found';
 }
 
-/** A value in the form its serialiser made; `type` says how to read `data`. */
-export interface Encoded {
-  readonly type: string;
-  readonly data: string;
-}
-export type Version = string | number;
-
-export interface CheckpointHead {
-  v: number;
-  ts: string;
-  channel_versions: Record<string, Version>;
-  versions_seen: Record<string, Record<string, Version>>;
-}
-
-export interface CheckpointPut {
-  readonly ns: string;
-  readonly id: string;
-  readonly parentId: string | null;
-  readonly head: CheckpointHead;
-  readonly metadata: Record<string, unknown>;
-  /** Only the channels that are new in this checkpoint. */
-  readonly blobs: readonly (Encoded & { channel: string; version: Version })[];
-}
-
-export interface WritePut extends Encoded {
-  readonly ns: string;
-  readonly checkpointId: string;
-  readonly taskId: string;
-  /** Below 0: one per task and kind, the last put counts. From 0: the first put counts. */
-  readonly idx: number;
-  readonly channel: string;
-}
-
-export interface StoredCheckpoint {
-  readonly threadId: string;
-  readonly ns: string;
-  readonly id: string;
-  readonly parentId: string | null;
-  readonly runId: string | null;
-  readonly head: CheckpointHead;
-  readonly metadata: Record<string, unknown>;
-  /** [channel, type, data] */
-  readonly blobs: readonly [string, string, string][];
-  /** [task id, channel, type, data], by task and index */
-  readonly writes: readonly [string, string, string, string][];
-}
-
 /** Unset fields do not restrict. Newest first. */
 export interface CheckpointFilter {
   readonly threadId?: string | undefined;
@@ -85,39 +43,6 @@ export interface CheckpointFilter {
   readonly metadata?: Record<string, unknown> | undefined;
   readonly limit?: number | undefined;
 }
-
-/**
- * Named: prepared once per connection. Planning was more than half of their time (write 0.7 → 0.3 ms, read 0.4 →
- * 0.12 ms), and every run has at least one of each. PgBouncer needs 1.21 or newer for it in transaction mode.
- */
-const WRITE = {
-  name: 'checkpoint-write',
-  text: `
-WITH fence AS MATERIALIZED (
-  SELECT CASE WHEN $21::boolean THEN set_config('synchronous_commit', 'off', true) END
-  FROM threads WHERE thread_id = $1::uuid AND term = $2::bigint FOR SHARE
-), put_checkpoints AS (
-  INSERT INTO checkpoints (thread_id, run_id, checkpoint_ns, checkpoint_id, parent_id, head, metadata)
-  SELECT $1::uuid, $3::uuid, ns, id, parent_id, head::json, metadata::jsonb
-  FROM fence, unnest($4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
-    WITH ORDINALITY AS r (ns, id, parent_id, head, metadata, ordinality)
-  ORDER BY ordinality
-  ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id) DO UPDATE
-    SET run_id = EXCLUDED.run_id, parent_id = EXCLUDED.parent_id,
-        head = EXCLUDED.head, metadata = EXCLUDED.metadata
-), put_blobs AS (
-  INSERT INTO checkpoint_blobs (thread_id, run_id, checkpoint_ns, channel, version, type, data)
-  SELECT $1::uuid, $3::uuid, r.* FROM fence, unnest($9::text[], $10::text[], $11::text[], $12::text[], $13::text[]) AS r
-  ON CONFLICT DO NOTHING
-), put_writes AS (
-  INSERT INTO checkpoint_writes (thread_id, run_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, data)
-  SELECT $1::uuid, coalesce($3::uuid, '${NO_RUN}'), r.*
-  FROM fence, unnest($14::text[], $15::text[], $16::text[], $17::integer[], $18::text[], $19::text[], $20::text[]) AS r
-  ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, run_id) DO UPDATE
-    SET channel = EXCLUDED.channel, type = EXCLUDED.type, data = EXCLUDED.data WHERE EXCLUDED.idx < 0
-)
-SELECT count(*)::integer AS held FROM fence`,
-};
 
 const READ = `
 SELECT c.thread_id, c.checkpoint_ns AS ns, c.checkpoint_id AS id, c.parent_id, c.run_id, c.head, c.metadata,
@@ -145,7 +70,7 @@ interface Row {
   id: string;
   parent_id: string | null;
   run_id: string | null;
-  head: CheckpointHead;
+  head: CheckpointHead & { inline?: InlineValues };
   metadata: Record<string, unknown>;
   blobs: [string, string, string][] | null;
   writes: [string, string, string, string][] | null;
@@ -194,32 +119,10 @@ export class CheckpointStorage {
     writes: readonly WritePut[],
     relaxed: boolean,
   ): Promise<void> {
-    const blobs = checkpoints.flatMap((c) => c.blobs.map((blob) => ({ ns: c.ns, ...blob })));
-    const values = [
-      writer.threadId,
-      term,
-      writer.runId,
-      checkpoints.map((c) => c.ns),
-      checkpoints.map((c) => c.id),
-      checkpoints.map((c) => c.parentId),
-      checkpoints.map((c) => JSON.stringify(c.head)),
-      checkpoints.map((c) => jsonbText(c.metadata)),
-      blobs.map((b) => b.ns),
-      blobs.map((b) => b.channel),
-      blobs.map((b) => String(b.version)),
-      blobs.map((b) => b.type),
-      blobs.map((b) => b.data),
-      writes.map((w) => w.ns),
-      writes.map((w) => w.checkpointId),
-      writes.map((w) => w.taskId),
-      writes.map((w) => w.idx),
-      writes.map((w) => w.channel),
-      writes.map((w) => w.type),
-      writes.map((w) => w.data),
-      relaxed,
-    ];
-    const { rows } = await this.#db.query<{ held: number }>({ ...WRITE, values });
-    if (rows[0]?.held === 1) return;
+    const { rowCount } = await this.#db.query(
+      writeStatement(writer, term, { checkpoints, writes }, relaxed),
+    );
+    if (rowCount === 1) return;
     if (writer.term === null) throw new ThreadBusyError('Thread is busy');
     throw new TermFencedError(
       `term ${term} of thread ${writer.threadId} is over, its checkpoints are refused`,
@@ -267,14 +170,18 @@ export class CheckpointStorage {
   }
 }
 
-const storedOf = (row: Row): StoredCheckpoint => ({
-  threadId: row.thread_id,
-  ns: row.ns,
-  id: row.id,
-  parentId: row.parent_id,
-  runId: row.run_id,
-  head: row.head,
-  metadata: row.metadata,
-  blobs: row.blobs ?? [],
-  writes: row.writes ?? [],
-});
+function storedOf(row: Row): StoredCheckpoint {
+  const { inline = {}, ...head } = row.head;
+  return {
+    threadId: row.thread_id,
+    ns: row.ns,
+    id: row.id,
+    parentId: row.parent_id,
+    runId: row.run_id,
+    head,
+    metadata: row.metadata,
+    blobs: row.blobs ?? [],
+    inline,
+    writes: row.writes ?? [],
+  };
+}

@@ -23,6 +23,7 @@ export interface RedisLogDeps {
 }
 
 const AppendReply = z.tuple([z.enum(APPEND_STATUSES), z.number(), z.number()]);
+const CloseReply = z.tuple([z.enum(['OK', 'FENCED'])]);
 const ReopenReply = z.tuple([z.enum(['OK', 'FENCED']), z.number()], z.string());
 
 export function createRedisBackend(deps: RedisLogDeps): LogBackend {
@@ -109,6 +110,7 @@ export interface LogEnd {
 /**
  * Tells the readers that a run has ended and drops its log, which Postgres now has whole.
  * @param unsent events that were never appended, from `unsentFirst` on
+ * @returns false when a newer term has the log already: nobody was told
  */
 export async function closeLog(
   deps: Pick<RedisLogDeps, 'keys' | 'scripts'>,
@@ -116,7 +118,7 @@ export async function closeLog(
   end: LogEnd,
   unsentFirst: number,
   unsent: readonly LogEvent[],
-): Promise<void> {
+): Promise<boolean> {
   const log = deps.keys.log(owner.threadId);
   const live =
     unsent.length === 0
@@ -124,9 +126,10 @@ export async function closeLog(
       : [encodeLiveHeader({ ...owner, first: unsentFirst }), ...unsent.map(encodePayload)].join(
           '\n',
         );
-  await deps.scripts.run(
+  const reply = await deps.scripts.run(
     'log-close',
     [log.meta, log.stream],
     [owner.term, end.lastSeq, LOG_TTL_MS, log.live, live, deps.keys.ends, JSON.stringify(end)],
   );
+  return CloseReply.parse(reply)[0] === 'OK';
 }

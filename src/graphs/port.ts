@@ -5,6 +5,7 @@
  * All values that cross this port towards the server are plain JSON (messages already flattened,
  * HTTP.md section 2), because they go straight to Postgres and to SSE.
  */
+import type { CheckpointBatch } from '../checkpoints/write-statement.ts';
 import type { CheckpointWriter } from '../checkpoints/writer.ts';
 import type { Protocol } from '../protocol/lifecycle.ts';
 
@@ -76,6 +77,13 @@ export interface Execution {
   /** This term's write access to checkpoints; refuses once a newer term owns the thread. */
   readonly writer: CheckpointWriter;
   readonly sink: EventSink;
+  /** The thread is known to have no checkpoints: none is looked for. */
+  readonly freshThread?: boolean;
+  /**
+   * The caller writes the result's `checkpoints`, together with the end of the run. Otherwise all checkpoints are
+   * in Postgres when the execution settles.
+   */
+  readonly leavesLastCheckpoints?: boolean;
 }
 
 export type { CheckpointWriter };
@@ -93,6 +101,8 @@ export interface ExecutionResult {
   state: StateSummary;
   /** What `wait` answers: the last values event, or `state.values` when the adapter has no better. */
   output: unknown;
+  /** Of an execution that leaves its last checkpoints: those that are not in Postgres yet. */
+  checkpoints?: CheckpointBatch;
 }
 
 export interface ThreadStateTask {

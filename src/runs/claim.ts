@@ -32,6 +32,8 @@ export interface Claim {
   /** For the reopen: the newest term with a start, and what Postgres has. */
   readonly logTerm: number;
   readonly archivedSeq: number;
+  /** The thread was made for this run alone and has no checkpoint. */
+  readonly freshThread: boolean;
 }
 
 export interface Claimer {
@@ -55,6 +57,7 @@ interface ClaimRow {
   log_clean: boolean;
   log_term: number;
   archived_seq: number;
+  fresh: boolean;
 }
 
 /** `$1` is the worker, `$2` the lease in ms. A pending run is taken in the order of its thread. */
@@ -67,7 +70,8 @@ const ELIGIBLE = `
 const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): string => `
   WITH candidate AS MATERIALIZED (${candidate}),
   thread AS MATERIALIZED (
-    SELECT t.thread_id, t.term + 1 AS term, t.log_clean, t.log_term, t.archived_seq
+    SELECT t.thread_id, t.term + 1 AS term, t.log_clean, t.log_term, t.archived_seq, t.hidden AND t.term = 0
+      AND NOT EXISTS (SELECT 1 FROM checkpoints k WHERE k.thread_id = t.thread_id) AS fresh
     FROM threads t JOIN candidate USING (thread_id) FOR NO KEY UPDATE OF t ${wait}
   ), taken AS MATERIALIZED (
     SELECT r.run_id FROM runs r JOIN thread USING (thread_id)
@@ -89,7 +93,7 @@ const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): s
     FROM claimed c, thread WHERE thread.log_clean
   )
   SELECT c.run_id, c.thread_id, c.assistant_id, a.graph_id, c.kwargs, c.metadata, c.auth, c.term, c.attempt,
-    c.failures, c.cancel_action, c.first_seq, thread.log_clean, thread.log_term, thread.archived_seq
+    c.failures, c.cancel_action, c.first_seq, thread.log_clean, thread.log_term, thread.archived_seq, thread.fresh
   FROM claimed c JOIN thread USING (thread_id) LEFT JOIN assistants a ON a.assistant_id = c.assistant_id`;
 
 const CLAIM_ONE = claimSql(
@@ -178,6 +182,7 @@ function fromRow(row: ClaimRow): Claim {
     runFirst: row.first_seq,
     logTerm: row.log_term,
     archivedSeq: row.archived_seq,
+    freshThread: row.fresh,
   };
 }
 

@@ -1,11 +1,13 @@
 /**
- * The end of a run: the rest of its events, its status and the thread's state in one transaction, guarded
- * by the term. Only after it are readers told. Raising both terms once more means that nothing of the
+ * The end of a run: the rest of its events and checkpoints, its status and the thread's state in one
+ * transaction, guarded by the term. Only after it are readers told. Raising both terms once more means that nothing of the
  * ended run, no late checkpoint and no row of an archiver, is accepted any more.
  */
 import { encodeRows, storeRowsSql } from '../events/archive.ts';
 import type { ArchiveRow } from '../events/archive.ts';
 import { deleteRunCheckpoints } from '../checkpoints/lifecycle.ts';
+import { checkpointCtes } from '../checkpoints/write-statement.ts';
+import type { CheckpointBatch } from '../checkpoints/write-statement.ts';
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
 import type { CancelAction, RunKwargs, TerminalStatus } from './run.ts';
@@ -27,6 +29,8 @@ export interface RunEnding {
   readonly lastSeq: number;
   /** Whom to tell of the end: webhookOf(kwargs). */
   readonly webhook: Webhook | null;
+  /** The run's last checkpoints, when they are not in Postgres yet. */
+  readonly checkpoints?: CheckpointBatch;
 }
 
 export interface Webhook {
@@ -82,11 +86,8 @@ const finishSql = (returning: string, more: string): string => `WITH ${storeRows
 const isoDate = (column: string): string =>
   `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
 
-const FINISH = finishSql('run_id', '');
-/** A statement of its own, so that runs without a webhook pay nothing for it. */
-const FINISH_WITH_WEBHOOK = finishSql(
-  'runs.*',
-  `, webhook AS (
+/** Not in every statement, so that runs without a webhook pay nothing for it. */
+const WEBHOOK = `, webhook AS (
     INSERT INTO webhook_deliveries (delivery_id, run_id, thread_id, url, run, "values", error)
     SELECT gen_random_uuid(), run_id, thread_id, $13, json_build_object(
         'run_id', run_id, 'thread_id', thread_id, 'assistant_id', assistant_id,
@@ -95,34 +96,53 @@ const FINISH_WITH_WEBHOOK = finishSql(
         'run_started_at', ${isoDate('started_at')}, 'run_ended_at', ${isoDate('ended_at')}),
       CASE WHEN $14 THEN $11::json END, error
     FROM run
-  )`,
-);
+  )`;
+
+/** One text per combination of what a run may end with. */
+const texts = new Map<string, string>();
+
+function finishStatement(ending: RunEnding): { name: string; text: string; values: unknown[] } {
+  const { webhook } = ending;
+  const values = [
+    encodeRows(ending.rest),
+    ending.threadId,
+    ending.term,
+    ending.runId,
+    ending.lastSeq,
+    ending.status,
+    ending.error === null ? null : JSON.stringify(ending.error),
+    ending.output,
+    ending.threadStatus,
+    ending.state !== null,
+    ending.state?.values ?? null,
+    ending.state?.interrupts ?? null,
+    ...(webhook === null ? [] : [webhook.url, webhook.values]),
+  ];
+  const checkpoints = checkpointCtes(ending.checkpoints ?? NO_CHECKPOINTS, values.length + 1);
+  const name = `finish-run${webhook === null ? '' : '-with-webhook'}${checkpoints.name}`;
+  let text = texts.get(name);
+  if (text === undefined) {
+    const fence =
+      checkpoints.sql === ''
+        ? ''
+        : ', fence AS MATERIALIZED (SELECT thread_id, $4::uuid AS run_id FROM place)';
+    text = finishSql(
+      webhook === null ? 'run_id' : 'runs.*',
+      `${webhook === null ? '' : WEBHOOK}${fence}${checkpoints.sql}`,
+    );
+    texts.set(name, text);
+  }
+  return { name, text, values: [...values, ...checkpoints.values] };
+}
+
+const NO_CHECKPOINTS: CheckpointBatch = { checkpoints: [], writes: [] };
 
 /** Idempotent: a second call with the same term answers `fenced` once the first was committed. */
 export async function finishRun(pool: Pool, ending: RunEnding): Promise<Finished> {
-  const { webhook } = ending;
   const { rows } = await pool.query<{
     cancel_action: CancelAction | null;
     active_runs: number | null;
-  }>({
-    name: webhook === null ? 'finish-run' : 'finish-run-with-webhook',
-    text: webhook === null ? FINISH : FINISH_WITH_WEBHOOK,
-    values: [
-      encodeRows(ending.rest),
-      ending.threadId,
-      ending.term,
-      ending.runId,
-      ending.lastSeq,
-      ending.status,
-      ending.error === null ? null : JSON.stringify(ending.error),
-      ending.output,
-      ending.threadStatus,
-      ending.state !== null,
-      ending.state?.values ?? null,
-      ending.state?.interrupts ?? null,
-      ...(webhook === null ? [] : [webhook.url, webhook.values]),
-    ],
-  });
+  }>(finishStatement(ending));
   const row = rows[0];
   if (row === undefined) return { outcome: 'fenced' };
   if (row.active_runs !== null) {

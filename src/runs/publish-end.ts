@@ -1,4 +1,8 @@
-/** After the terminal transaction: tell the readers, drop the log in Redis, wake the thread's next run. All hints. */
+/**
+ * After the terminal transaction: tell the readers, drop the log in Redis, wake the thread's next run. All hints.
+ * The readers are told by Redis, or by NOTIFY when that did not work: both would wake every process twice. A server
+ * that alone has lost Redis finds the end by its look at the rows (events/ends.ts), within a second.
+ */
 import type { LogBackend, LogOwner } from '../events/backend.ts';
 import type { LogEvent } from '../events/event.ts';
 import { closeLog } from '../events/redis-backend.ts';
@@ -27,6 +31,9 @@ export function publishEnd(
   next: NextRun | undefined,
   unsent: { first: number; events: readonly LogEvent[] },
 ): void {
+  const tellByNotify = (): void => {
+    deps.signals.publish('ended', JSON.stringify(end));
+  };
   if (deps.scripts !== undefined && deps.redisLog?.available() === true)
     closeLog(
       { keys: deps.keys, scripts: deps.scripts },
@@ -34,11 +41,19 @@ export function publishEnd(
       end,
       unsent.first,
       unsent.events,
-    ).catch((error: unknown) => {
-      deps.onTrouble('close log', error);
-    });
-  // Readers of the whole thread wait for events, not for this run's end.
-  else if (unsent.events.length > 0) deps.signals.publish('log', end.threadId);
-  deps.signals.publish('ended', JSON.stringify(end));
+    ).then(
+      (told) => {
+        if (!told) tellByNotify();
+      },
+      (error: unknown) => {
+        deps.onTrouble('close log', error);
+        tellByNotify();
+      },
+    );
+  else {
+    // Readers of the whole thread wait for events, not for this run's end.
+    if (unsent.events.length > 0) deps.signals.publish('log', end.threadId);
+    tellByNotify();
+  }
   if (next !== undefined) deps.queue.wake([next]);
 }

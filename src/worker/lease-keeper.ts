@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { createDeferred } from '../lib/deferred.ts';
 import type { Service } from '../lib/service.ts';
 import type { CancelAction } from '../runs/run.ts';
+import { createLeaseMemory, openLeaseTable } from './lease-table.ts';
 import type { FromLeaseThread, LeaseThreadOptions, ToLeaseThread } from './lease-messages.ts';
 
 const PULSE_MS = 200;
@@ -20,18 +21,27 @@ export interface LeaseHolder {
 }
 
 export interface LeaseKeeper extends Service {
+  /** @throws when `slots` runs are held already */
   hold(runId: string, term: number, holder: LeaseHolder): void;
   drop(runId: string): void;
   /** Something was said about `runId`: look at its row now rather than at the next renewal. */
   ask(runId: string): void;
 }
 
-export type LeaseKeeperOptions = Omit<LeaseThreadOptions, 'pulse'> & {
+export type LeaseKeeperOptions = Omit<LeaseThreadOptions, 'pulse' | 'runs'> & {
+  /** Most runs that are held at once. */
+  readonly slots: number;
   onTrouble(what: string, error: unknown): void;
 };
 
-export function createLeaseKeeper({ onTrouble, ...options }: LeaseKeeperOptions): LeaseKeeper {
-  const holders = new Map<string, { term: number; holder: LeaseHolder }>();
+export function createLeaseKeeper({
+  onTrouble,
+  slots,
+  ...options
+}: LeaseKeeperOptions): LeaseKeeper {
+  const holders = new Map<string, { term: number; slot: number; holder: LeaseHolder }>();
+  const runs = createLeaseMemory(slots);
+  const table = openLeaseTable(runs);
   const pulse = new SharedArrayBuffer(8);
   const beat = (): void => void Atomics.store(new BigInt64Array(pulse), 0, BigInt(Date.now()));
   let timer: NodeJS.Timeout | undefined;
@@ -57,7 +67,7 @@ export function createLeaseKeeper({ onTrouble, ...options }: LeaseKeeperOptions)
   function spawn(): void {
     const file = import.meta.url.endsWith('.ts') ? 'lease-thread.source.mjs' : 'lease-thread.js';
     thread = new Worker(new URL(file, import.meta.url), {
-      workerData: { ...options, pulse } satisfies LeaseThreadOptions,
+      workerData: { ...options, pulse, runs } satisfies LeaseThreadOptions,
       execArgv: [],
     });
     thread.on('message', onMessage);
@@ -67,7 +77,6 @@ export function createLeaseKeeper({ onTrouble, ...options }: LeaseKeeperOptions)
       setTimeout(() => {
         if (timer === undefined) return;
         spawn();
-        for (const [runId, { term }] of holders) say({ type: 'hold', runId, term });
       }, RESPAWN_MS);
     });
   }
@@ -99,12 +108,13 @@ export function createLeaseKeeper({ onTrouble, ...options }: LeaseKeeperOptions)
       clearTimeout(limit);
     },
     hold(runId, term, holder) {
-      holders.set(runId, { term, holder });
-      say({ type: 'hold', runId, term });
+      holders.set(runId, { term, slot: table.hold(runId, term), holder });
     },
     drop(runId) {
+      const held = holders.get(runId);
+      if (held === undefined) return;
       holders.delete(runId);
-      say({ type: 'drop', runId });
+      table.drop(held.slot);
     },
     ask(runId) {
       if (holders.has(runId)) say({ type: 'renew' });

@@ -12,14 +12,13 @@ export interface LeaseThreadOptions {
   stallLimitMs: number;
   /** One int64: when the main thread's event loop last turned, in ms of Date.now. */
   pulse: SharedArrayBuffer;
+  /** The runs in hand: lease-table.ts. */
+  runs: SharedArrayBuffer;
 }
 
 export type ToLeaseThread =
-  | { type: 'hold'; runId: string; term: number }
-  | { type: 'drop'; runId: string }
   /** Renew now: the answer also tells of cancels and losses. */
-  | { type: 'renew' }
-  | { type: 'stop' };
+  { type: 'renew' } | { type: 'stop' };
 
 export type FromLeaseThread =
   /** Leases are renewed from now on. */

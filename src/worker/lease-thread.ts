@@ -7,15 +7,17 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { connectCommands } from '../redis/connect.ts';
 import { createPool } from '../postgres/pool.ts';
 import { renewLeases } from '../runs/lease.ts';
+import { openLeaseTable } from './lease-table.ts';
 import type { FromLeaseThread, LeaseThreadOptions, ToLeaseThread } from './lease-messages.ts';
 
-/** A run that is held for at least this long gets its heartbeat key. */
+/** Most runs are over before anybody could miss their heartbeat key: only who is there at two looks gets one. */
 const FIRST_MIRROR_MS = 100;
 
 const options = workerData as LeaseThreadOptions;
 const pulse = new BigInt64Array(options.pulse);
-const held = new Map<string, number>();
-const told = new Set<string>();
+const table = openLeaseTable(options.runs);
+/** Run id → the term whose holder knows of its cancel. */
+const told = new Map<string, number>();
 
 const tell = (message: FromLeaseThread): void => parentPort?.postMessage(message);
 const trouble =
@@ -35,6 +37,8 @@ const redis =
 
 async function renew(): Promise<void> {
   const stalledMs = Date.now() - Number(Atomics.load(pulse, 0));
+  const held = table.held();
+  for (const [runId, term] of told) if (held.get(runId) !== term) told.delete(runId);
   if (held.size === 0) return;
   if (stalledMs > options.stallLimitMs) {
     trouble('leases')(new Error(`event loop stands still for ${stalledMs} ms: not renewed`));
@@ -50,16 +54,13 @@ async function renew(): Promise<void> {
     const own = new Set<string>();
     for (const { runId, cancelAction } of renewed) {
       own.add(runId);
-      if (cancelAction !== null && !told.has(runId)) {
-        told.add(runId);
+      const term = held.get(runId);
+      if (cancelAction !== null && term !== undefined && told.get(runId) !== term) {
+        told.set(runId, term);
         tell({ type: 'cancel', runId, action: cancelAction });
       }
     }
-    for (const [runId, term] of asked)
-      if (!own.has(runId) && held.get(runId) === term) {
-        held.delete(runId);
-        tell({ type: 'lost', runId, term });
-      }
+    for (const [runId, term] of asked) if (!own.has(runId)) tell({ type: 'lost', runId, term });
     mirror([...own]);
   } catch (error) {
     trouble('renew leases')(error instanceof Error ? error : new Error(String(error)));
@@ -75,18 +76,20 @@ function mirror(runIds: readonly string[]): void {
   void pipeline.exec().catch(() => undefined);
 }
 
-const fresh = new Set<string>();
-let freshTimer: NodeJS.Timeout | undefined;
-/** Most runs are over before anybody could miss their key: it is not written for them. */
-function mirrorSoon(runId: string): void {
-  fresh.add(runId);
-  freshTimer ??= setTimeout(() => {
-    freshTimer = undefined;
-    const runIds = [...fresh].filter((id) => held.has(id));
-    fresh.clear();
-    if (runIds.length > 0) mirror(runIds);
-  }, FIRST_MIRROR_MS);
+/** Runs of the last look, and those of them whose key was written then or before. */
+let known = new Map<string, boolean>();
+function mirrorNew(): void {
+  const runs = new Map<string, boolean>();
+  const due: string[] = [];
+  for (const runId of table.held().keys()) {
+    const mirrored = known.get(runId);
+    if (mirrored === false) due.push(runId);
+    runs.set(runId, mirrored !== undefined);
+  }
+  known = runs;
+  if (due.length > 0) mirror(due);
 }
+const mirrorTimer = redis === undefined ? undefined : setInterval(mirrorNew, FIRST_MIRROR_MS);
 
 let renewing = false;
 let again = false;
@@ -107,20 +110,12 @@ const timer = setInterval(renewSoon, options.intervalMs);
 
 parentPort?.on('message', (message: ToLeaseThread) => {
   switch (message.type) {
-    case 'hold':
-      held.set(message.runId, message.term);
-      mirrorSoon(message.runId);
-      return;
-    case 'drop':
-      held.delete(message.runId);
-      told.delete(message.runId);
-      return;
     case 'renew':
       renewSoon();
       return;
     case 'stop':
       clearInterval(timer);
-      clearTimeout(freshTimer);
+      clearInterval(mirrorTimer);
       redis?.disconnect();
       void pool.end().finally(() => parentPort?.close());
   }

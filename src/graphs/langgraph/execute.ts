@@ -2,7 +2,7 @@
  * One attempt at a run of a LangGraph.js graph.
  *
  * Order of things: find out whether an earlier attempt left a checkpoint → stream, translating chunks →
- * everything in Postgres → the state the thread is left in. LangGraph.js runs with durability `sync`
+ * the state the thread is left in, with the checkpoints that are left for the run's end. LangGraph.js runs with durability `sync`
  * whatever was asked (but `exit`), because only then does it wait for its saver between supersteps: the
  * saver decides when that wait is over, and holds the graph back when events or checkpoints pile up.
  */
@@ -10,6 +10,8 @@ import { Command, Send } from '@langchain/langgraph';
 import { CheckpointQueue } from '../../checkpoints/queue.ts';
 import type { GraphDependencies } from '../adapter.ts';
 import type { EventSink, Execution, ExecutionResult, RunCommand } from '../port.ts';
+import { abortError } from '../abort-error.ts';
+import { searchable } from '../searchable.ts';
 import { toPlain } from '../serialise.ts';
 import { stoppedAtBreakpoint } from './breakpoint.ts';
 import type { CompiledGraph, LangGraphConfig } from './compiled.ts';
@@ -21,16 +23,6 @@ import type { LangGraphStore } from './store.ts';
 import { tracerOf } from './tracer.ts';
 import type { RunTranslator } from './translator.ts';
 
-/** Keys of configurable that say where or who, not what: not part of a checkpoint's metadata, which is shown. */
-const NOT_METADATA = new Set([
-  'checkpoint_ns',
-  'checkpoint_id',
-  'checkpoint_map',
-  'run_id',
-  'thread_id',
-  'langgraph_auth_user',
-  'langgraph_auth_permissions',
-]);
 /** Keys of configurable that name the checkpoint to start from. */
 const START_AT = new Set(['checkpoint_ns', 'checkpoint_id', 'checkpoint_map']);
 
@@ -59,6 +51,7 @@ export async function execute(
   const saver = new LangGraphSaver(dependencies.checkpoints, queue, {
     metadata: checkpointMetadata(execution),
     durability: execution.durability === 'sync' ? 'sync' : 'async',
+    freshThread: execution.freshThread,
     hold: () => room(sink, stop.signal),
   });
   const translator: RunTranslator =
@@ -77,8 +70,9 @@ export async function execute(
       await stream(graph, store, saver, translator, execution, stop.signal, resumes, langSmith);
     }
     await translator.finish();
-    await queue.flush();
-    return await resultOf(graph, saver, translator, threadId);
+    if (execution.leavesLastCheckpoints !== true) await queue.flush();
+    const result = await resultOf(graph, saver, translator, threadId);
+    return { ...result, checkpoints: await queue.takeRest() };
   } catch (error) {
     // Whatever ended the run, what it had finished is kept (and a lost term refuses it).
     const lost = await queue.flush().then(
@@ -191,12 +185,6 @@ function checkpointMetadata(execution: Execution): Record<string, unknown> {
   return { ...searchable(execution.config.configurable), ...runMetadata(execution) };
 }
 
-export function searchable(configurable: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(configurable).filter(([key]) => !key.startsWith('__') && !NOT_METADATA.has(key)),
-  );
-}
-
 async function inputOf(saver: LangGraphSaver, execution: Execution): Promise<unknown> {
   if (execution.command === null) return execution.input ?? null;
   const { resume } = execution.command;
@@ -267,9 +255,3 @@ const latestOf = (
 });
 
 const runIdOf = (metadata: object): unknown => ('run_id' in metadata ? metadata.run_id : undefined);
-
-function abortError(signal: AbortSignal): Error {
-  const error = new Error('the run was aborted', { cause: signal.reason });
-  error.name = 'AbortError';
-  return error;
-}

@@ -13,9 +13,11 @@ import type {
   Supersteps,
   ThreadState,
 } from '../port.ts';
+import { historyOptions } from '../history.ts';
+import { searchable } from '../searchable.ts';
 import { toPlain } from '../serialise.ts';
 import { withSaver, type CompiledGraph, type LangGraphConfig } from './compiled.ts';
-import { commandOf, execute, searchable } from './execute.ts';
+import { commandOf, execute } from './execute.ts';
 import { LangGraphSaver } from './saver.ts';
 import { runtimeSchemasOf, untypedSchemasOf } from './schemas.ts';
 import { schemasAt, staticSchemasOf } from './static-schemas.ts';
@@ -56,14 +58,7 @@ export class LangGraphGraph implements Graph {
 
   async getHistory(query: HistoryQuery): Promise<ThreadState[]> {
     const { graph } = this.#bound(query.threadId, {});
-    const { before } = query;
-    const history = graph.getStateHistory(configOf(query), {
-      limit: query.limit,
-      ...(before === undefined
-        ? {}
-        : { before: 'configurable' in before ? before : { configurable: before } }),
-      ...(query.metadata === undefined ? {} : { filter: query.metadata }),
-    });
+    const history = graph.getStateHistory(configOf(query), { ...historyOptions(query) });
     const states: ThreadState[] = [];
     for await (const snapshot of history) states.push(threadStateOf(snapshot));
     return states;

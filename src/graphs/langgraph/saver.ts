@@ -18,7 +18,10 @@ import type {
 import type { RunnableConfig } from '@langchain/core/runnables';
 import type { CheckpointQueue } from '../../checkpoints/queue.ts';
 import { deleteThreadCheckpoints } from '../../checkpoints/lifecycle.ts';
-import type { CheckpointStorage, Encoded, StoredCheckpoint } from '../../checkpoints/storage.ts';
+import { ChannelValues } from '../../checkpoints/values.ts';
+import { valuesOf } from '../../checkpoints/checkpoint.ts';
+import type { Encoded, StoredCheckpoint } from '../../checkpoints/checkpoint.ts';
+import type { CheckpointStorage } from '../../checkpoints/storage.ts';
 import { mergeWrites, SPECIAL_INDEX } from '../../checkpoints/pending-writes.ts';
 import { AppError } from '../../errors.ts';
 
@@ -39,6 +42,8 @@ export interface SaverOptions {
    * `async`: a put settles at once.
    */
   readonly durability: 'each' | 'sync' | 'async';
+  /** The thread has no checkpoints: none is looked for. */
+  readonly freshThread?: boolean | undefined;
   /** Asked at every checkpoint: what it returns holds the graph back. */
   hold?(): Promise<void> | undefined;
 }
@@ -47,6 +52,7 @@ export class LangGraphSaver extends BaseCheckpointSaver {
   readonly #storage: CheckpointStorage;
   readonly #queue: CheckpointQueue;
   readonly #options: SaverOptions;
+  readonly #values = new ChannelValues();
   /** null: the thread has none. */
   #latest: CheckpointTuple | null | undefined;
 
@@ -55,6 +61,7 @@ export class LangGraphSaver extends BaseCheckpointSaver {
     this.#storage = storage;
     this.#queue = queue;
     this.#options = options;
+    if (options.freshThread === true) this.#latest = null;
   }
 
   override async getTuple(config: RunnableConfig): Promise<CheckpointTuple | undefined> {
@@ -70,6 +77,7 @@ export class LangGraphSaver extends BaseCheckpointSaver {
       if (cacheable && id === undefined) this.#latest = null;
       return undefined;
     }
+    if (threadId === this.#queue.writer.threadId) this.#values.seen(stored);
     const tuple = await this.#tupleOf(stored);
     if (cacheable && id === undefined) this.#latest = copyTuple(tuple);
     return tuple;
@@ -101,25 +109,23 @@ export class LangGraphSaver extends BaseCheckpointSaver {
   ): Promise<RunnableConfig> {
     const { threadId, ns, id: parentId } = keysOf(config);
     this.#assertOwn(threadId);
+    const { v, ts, channel_values, channel_versions, versions_seen } = checkpoint;
+    const head = { v, ts, channel_versions, versions_seen };
+    const placement = this.#values.plan({ ns, parentId, head }, channel_values, newVersions);
     // The calls happen now and only their results are awaited: the graph may change its values later.
-    const blobs = await Promise.all(
-      Object.entries(newVersions)
-        .filter(([channel]) => Object.hasOwn(checkpoint.channel_values, channel))
-        .map(async ([channel, version]) => ({
-          channel,
-          version,
-          ...(await this.#encode(checkpoint.channel_values[channel])),
-        })),
+    const encoded = await Promise.all(
+      placement.unknown.map(
+        async (channel) => [channel, await this.#encode(channel_values[channel])] as const,
+      ),
     );
-    const { v, ts, channel_versions, versions_seen } = checkpoint;
     const full = { ...this.#options.metadata, ...metadata } as CheckpointMetadata;
     this.#queue.put({
       ns,
       id: checkpoint.id,
       parentId: parentId ?? null,
-      head: { v, ts, channel_versions, versions_seen },
+      head,
       metadata: full,
-      blobs,
+      ...placement.place(new Map(encoded)),
     });
     const saved = configOf(threadId, ns, checkpoint.id);
     if (ns === '')
@@ -203,7 +209,7 @@ export class LangGraphSaver extends BaseCheckpointSaver {
   async #tupleOf(stored: StoredCheckpoint): Promise<CheckpointTuple> {
     const [values, pendingWrites] = await Promise.all([
       Promise.all(
-        stored.blobs.map(async ([channel, type, data]) => [
+        valuesOf(stored).map(async ([channel, type, data]) => [
           channel,
           await this.#decode(type, data),
         ]),

@@ -9,20 +9,11 @@ import type { Pregel } from '../../pregel/pregel.ts';
 import type { GraphDependencies } from '../adapter.ts';
 import { publicKeys, summaryOf } from '../langgraph/state.ts';
 import type { Execution, ExecutionResult, RunCommand } from '../port.ts';
+import { abortError } from '../abort-error.ts';
+import { searchable } from '../searchable.ts';
 import { toPlain } from '../serialise.ts';
 import { PregelEvents } from './events.ts';
 import { PregelSaver } from './saver.ts';
-
-/** Keys of configurable that say where or who, not what: not part of a checkpoint's metadata, which is shown. */
-const NOT_METADATA = new Set([
-  'checkpoint_ns',
-  'checkpoint_id',
-  'checkpoint_map',
-  'run_id',
-  'thread_id',
-  'langgraph_auth_user',
-  'langgraph_auth_permissions',
-]);
 
 export async function executePregel(
   dependencies: GraphDependencies,
@@ -47,6 +38,7 @@ export async function executePregel(
   });
   const saver = new PregelSaver(dependencies.checkpoints, queue, {
     durability: durability === 'sync' ? 'sync' : 'async',
+    freshThread: execution.freshThread,
   });
   const events = new PregelEvents(
     execution.sink,
@@ -56,7 +48,7 @@ export async function executePregel(
   try {
     const options = { ...callOptions(execution), checkpointer: saver, signal: stop.signal };
     await app.execute(inputOf(execution), options, events);
-    await queue.flush();
+    if (execution.leavesLastCheckpoints !== true) await queue.flush();
     const configurable = { thread_id: threadId, checkpoint_ns: '' };
     const state = await app.getState({ configurable, checkpointer: saver });
     const summary = summaryOf(state as unknown as Parameters<typeof summaryOf>[0]);
@@ -64,6 +56,7 @@ export async function executePregel(
     return {
       state: summary,
       output: lastOutput === undefined ? summary.values : toPlain(lastOutput),
+      checkpoints: await queue.takeRest(),
     };
   } catch (error) {
     // Whatever ended the run, what it had finished is kept (and a lost term refuses it).
@@ -101,13 +94,6 @@ function callOptions(execution: Execution): CallOptions {
   };
 }
 
-/** HTTP.md, 3.2: what the history's metadata filter searches. */
-export function searchable(configurable: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(configurable).filter(([key]) => !key.startsWith('__') && !NOT_METADATA.has(key)),
-  );
-}
-
 function inputOf(execution: Execution): unknown {
   if (execution.command === null) return execution.input ?? null;
   const { goto, update, resume } = execution.command;
@@ -123,10 +109,4 @@ function gotoOf(goto: RunCommand['goto']): Goto {
     string | { node: string; input: unknown }
   )[];
   return targets.map((to) => (typeof to === 'string' ? to : new Send(to.node, to.input)));
-}
-
-function abortError(signal: AbortSignal): Error {
-  const error = new Error('the run was aborted', { cause: signal.reason });
-  error.name = 'AbortError';
-  return error;
 }

@@ -16,8 +16,10 @@ import type {
   StateUpdate,
   ThreadState,
 } from '../port.ts';
+import { historyOptions } from '../history.ts';
+import { searchable } from '../searchable.ts';
 import { toPlain } from '../serialise.ts';
-import { executePregel, searchable } from './execute.ts';
+import { executePregel } from './execute.ts';
 import { PregelSaver } from './saver.ts';
 
 /** How many levels `xray: true` opens. */
@@ -45,14 +47,7 @@ export class PregelGraph implements Graph {
 
   async getHistory(query: HistoryQuery): Promise<ThreadState[]> {
     const { options } = this.#bound(query);
-    const { before } = query;
-    const history = this.#app.getStateHistory(options, {
-      limit: query.limit,
-      ...(before === undefined
-        ? {}
-        : { before: 'configurable' in before ? before : { configurable: before } }),
-      ...(query.metadata === undefined ? {} : { filter: query.metadata }),
-    });
+    const history = this.#app.getStateHistory(options, historyOptions(query));
     const states: ThreadState[] = [];
     for await (const snapshot of history) states.push(stateOf(snapshot));
     return states;

@@ -6,8 +6,11 @@
  * query: nobody else can write the thread's checkpoints while this term lasts.
  */
 import type { CheckpointQueue } from '../../checkpoints/queue.ts';
-import type { CheckpointStorage, Encoded, StoredCheckpoint } from '../../checkpoints/storage.ts';
+import { valuesOf } from '../../checkpoints/checkpoint.ts';
+import type { Encoded, StoredCheckpoint } from '../../checkpoints/checkpoint.ts';
+import type { CheckpointStorage } from '../../checkpoints/storage.ts';
 import { mergeWrites, SPECIAL_INDEX } from '../../checkpoints/pending-writes.ts';
+import { ChannelValues } from '../../checkpoints/values.ts';
 import { AppError } from '../../errors.ts';
 import {
   checkpointAddress,
@@ -29,12 +32,15 @@ class CheckpointThreadError extends AppError {
 export interface PregelSaverOptions {
   /** `sync`: a put settles when it is in Postgres. `async`: at once; the queue reports failures. */
   readonly durability: 'sync' | 'async';
+  /** The thread has no checkpoints: none is looked for. */
+  readonly freshThread?: boolean | undefined;
 }
 
 export class PregelSaver implements Checkpointer {
   readonly #storage: CheckpointStorage;
   readonly #queue: CheckpointQueue;
   readonly #options: PregelSaverOptions;
+  readonly #values = new ChannelValues();
   /** null: the thread has none. */
   #latest: CheckpointTuple | null | undefined;
 
@@ -42,6 +48,7 @@ export class PregelSaver implements Checkpointer {
     this.#storage = storage;
     this.#queue = queue;
     this.#options = options;
+    if (options.freshThread === true) this.#latest = null;
   }
 
   async getTuple(config: CheckpointConfig): Promise<CheckpointTuple | undefined> {
@@ -54,6 +61,7 @@ export class PregelSaver implements Checkpointer {
     }
     if (this.#queue.pending) await this.#queue.flush();
     const stored = await this.#storage.read(threadId, ns, id);
+    if (stored?.threadId === this.#queue.writer.threadId) this.#values.seen(stored);
     const tuple = stored && tupleOf(stored);
     if (cacheable && id === undefined) this.#latest = tuple ?? null;
     return tuple;
@@ -85,16 +93,18 @@ export class PregelSaver implements Checkpointer {
     const { threadId, ns, id: parentId } = checkpointAddress(config);
     this.#assertOwn(threadId);
     const { channel_values, v, ts, channel_versions, versions_seen } = checkpoint;
-    const blobs = Object.entries(newVersions)
-      .filter(([channel]) => Object.hasOwn(channel_values, channel))
-      .map(([channel, version]) => ({ channel, version, ...encode(channel_values[channel]) }));
+    const head = { v, ts, channel_versions, versions_seen };
+    const placement = this.#values.plan({ ns, parentId, head }, channel_values, newVersions);
+    const encoded = new Map(
+      placement.unknown.map((channel) => [channel, encode(channel_values[channel])]),
+    );
     this.#queue.put({
       ns,
       id: checkpoint.id,
       parentId: parentId ?? null,
-      head: { v, ts, channel_versions, versions_seen },
+      head,
       metadata,
-      blobs,
+      ...placement.place(encoded),
     });
     const saved = configOf(threadId, ns, checkpoint.id);
     if (ns === '') {
@@ -154,7 +164,7 @@ function tupleOf(stored: StoredCheckpoint): CheckpointTuple {
       ...head,
       id,
       channel_values: Object.fromEntries(
-        stored.blobs.map(([channel, type, data]) => [channel, decode(type, data)]),
+        valuesOf(stored).map(([channel, type, data]) => [channel, decode(type, data)]),
       ),
     },
     metadata: stored.metadata as CheckpointMetadata,

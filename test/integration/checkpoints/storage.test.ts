@@ -6,11 +6,8 @@ import {
   deleteThreadCheckpoints,
 } from '../../../src/checkpoints/lifecycle.ts';
 import { CheckpointQueue } from '../../../src/checkpoints/queue.ts';
-import {
-  CheckpointStorage,
-  type CheckpointPut,
-  type WritePut,
-} from '../../../src/checkpoints/storage.ts';
+import type { CheckpointPut, WritePut } from '../../../src/checkpoints/checkpoint.ts';
+import { CheckpointStorage } from '../../../src/checkpoints/storage.ts';
 import type { Db } from '../../../src/postgres/pool.ts';
 import { createRun, createThread } from '../../support/graphs.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts';

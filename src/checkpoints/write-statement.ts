@@ -1,0 +1,168 @@
+/**
+ * The one statement that writes checkpoints, made of the parts a batch has. A part that is not needed costs
+ * although it inserts nothing (30 to 50 µs of executor start for each), so the statement of a single superstep
+ * of small values, by far the most frequent, is one INSERT of scalars.
+ *
+ * Named: prepared once per connection. Planning was more than half of the time. PgBouncer needs 1.21 or newer for
+ * it in transaction mode.
+ */
+import { jsonbText } from '../postgres/jsonb.ts';
+import type { CheckpointPut, WritePut } from './checkpoint.ts';
+import type { CheckpointWriter } from './writer.ts';
+
+/** In checkpoint_writes, whose key cannot be null: written by no run. */
+const NO_RUN = '00000000-0000-0000-0000-000000000000';
+
+export interface CheckpointBatch {
+  readonly checkpoints: readonly CheckpointPut[];
+  readonly writes: readonly WritePut[];
+}
+
+/** An INSERT that selects from a CTE `fence (thread_id, run_id)`, and has `?` for each of its values, in order. */
+interface Part {
+  readonly name: string;
+  readonly table: string;
+  readonly sql: string;
+  readonly values: readonly unknown[];
+}
+
+export interface CheckpointCtes {
+  /** Which parts there are: the same name, the same SQL. */
+  readonly name: string;
+  /** `, put_… AS (…)` for each part. */
+  readonly sql: string;
+  readonly values: readonly unknown[];
+}
+
+/** The INSERTs as CTEs of another statement that has a CTE `fence (thread_id, run_id)` of its own. */
+export function checkpointCtes(batch: CheckpointBatch, firstParameter: number): CheckpointCtes {
+  const parts = partsOf(batch);
+  return {
+    name: nameOf(parts),
+    sql: ctesOf(parts, firstParameter).join(''),
+    values: parts.flatMap((part) => part.values),
+  };
+}
+
+/** @returns a query that gives one row when the term was still the writer's, and otherwise none */
+export function writeStatement(
+  writer: CheckpointWriter,
+  term: number,
+  batch: CheckpointBatch,
+  relaxed: boolean,
+): { name: string; text: string; values: unknown[] } {
+  const parts = partsOf(batch);
+  const name = `checkpoint-write${relaxed ? '-relaxed' : ''}${nameOf(parts)}`;
+  const values = [writer.threadId, term, writer.runId, ...parts.flatMap((part) => part.values)];
+  let text = texts.get(name);
+  if (text === undefined) {
+    text = textOf(parts, relaxed);
+    texts.set(name, text);
+  }
+  return { name, text, values };
+}
+
+/** At most one per combination of parts. */
+const texts = new Map<string, string>();
+
+function textOf(parts: readonly Part[], relaxed: boolean): string {
+  const fence = `WITH fence AS MATERIALIZED (
+    SELECT thread_id, $3::uuid AS run_id${relaxed ? ", set_config('synchronous_commit', 'off', true)" : ''}
+    FROM threads WHERE thread_id = $1::uuid AND term = $2::bigint FOR SHARE
+  )`;
+  const [only, ...more] = parts;
+  // One row goes in or nothing does, so the INSERT itself tells whether the fence held.
+  if (only?.name === 'one' && more.length === 0)
+    return `${fence} ${numbered(only, 4)} RETURNING 1 AS held`;
+  return `${fence}${ctesOf(parts, 4).join('')} SELECT 1 AS held FROM fence`;
+}
+
+function ctesOf(parts: readonly Part[], firstParameter: number): string[] {
+  let next = firstParameter;
+  return parts.map((part) => {
+    const cte = `, put_${part.table} AS (${numbered(part, next)})`;
+    next += part.values.length;
+    return cte;
+  });
+}
+
+function numbered({ sql }: Part, firstParameter: number): string {
+  let next = firstParameter;
+  return sql.replaceAll('?', () => `$${next++}`);
+}
+
+const nameOf = (parts: readonly Part[]): string => parts.map(({ name }) => `-${name}`).join('');
+
+const partsOf = (batch: CheckpointBatch): Part[] => [
+  ...checkpointParts(batch),
+  ...blobParts(batch),
+  ...writeParts(batch),
+];
+
+const INTO_CHECKPOINTS =
+  'INSERT INTO checkpoints (thread_id, run_id, checkpoint_ns, checkpoint_id, parent_id, head, metadata)';
+const OVER_CHECKPOINT = `ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id) DO UPDATE
+  SET run_id = EXCLUDED.run_id, parent_id = EXCLUDED.parent_id, head = EXCLUDED.head, metadata = EXCLUDED.metadata`;
+
+const ONE_CHECKPOINT = `${INTO_CHECKPOINTS}
+  SELECT thread_id, run_id, ?::text, ?::text, ?::text, ?::json, ?::jsonb FROM fence
+  ${OVER_CHECKPOINT}`;
+const CHECKPOINTS = `${INTO_CHECKPOINTS}
+  SELECT thread_id, run_id, ns, id, parent_id, head::json, metadata::jsonb
+  FROM fence, unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::text[])
+    WITH ORDINALITY AS r (ns, id, parent_id, head, metadata, ordinality)
+  ORDER BY ordinality
+  ${OVER_CHECKPOINT}`;
+const BLOBS = `
+  INSERT INTO checkpoint_blobs (thread_id, run_id, checkpoint_ns, channel, version, type, data)
+  SELECT thread_id, run_id, r.* FROM fence, unnest(?::text[], ?::text[], ?::text[], ?::text[], ?::text[]) AS r
+  ON CONFLICT DO NOTHING`;
+const WRITES = `
+  INSERT INTO checkpoint_writes (thread_id, run_id, checkpoint_ns, checkpoint_id, task_id, idx, channel, type, data)
+  SELECT thread_id, coalesce(run_id, '${NO_RUN}'), r.*
+  FROM fence, unnest(?::text[], ?::text[], ?::text[], ?::integer[], ?::text[], ?::text[], ?::text[]) AS r
+  ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx, run_id) DO UPDATE
+    SET channel = EXCLUDED.channel, type = EXCLUDED.type, data = EXCLUDED.data WHERE EXCLUDED.idx < 0`;
+
+function checkpointParts({ checkpoints }: CheckpointBatch): Part[] {
+  const rows = checkpoints.map(({ ns, id, parentId, head, inline, metadata }) => [
+    ns,
+    id,
+    parentId,
+    JSON.stringify({ ...head, inline }),
+    jsonbText(metadata),
+  ]);
+  const [first, ...more] = rows;
+  if (first === undefined) return [];
+  if (more.length === 0)
+    return [{ name: 'one', table: 'checkpoints', sql: ONE_CHECKPOINT, values: first }];
+  return [{ name: 'many', table: 'checkpoints', sql: CHECKPOINTS, values: columns(rows) }];
+}
+
+function blobParts({ checkpoints }: CheckpointBatch): Part[] {
+  const rows = checkpoints.flatMap(({ ns, blobs }) =>
+    blobs.map(({ channel, version, type, data }) => [ns, channel, String(version), type, data]),
+  );
+  return rows.length === 0
+    ? []
+    : [{ name: 'blobs', table: 'blobs', sql: BLOBS, values: columns(rows) }];
+}
+
+function writeParts({ writes }: CheckpointBatch): Part[] {
+  const rows = writes.map(({ ns, checkpointId, taskId, idx, channel, type, data }) => [
+    ns,
+    checkpointId,
+    taskId,
+    idx,
+    channel,
+    type,
+    data,
+  ]);
+  return rows.length === 0
+    ? []
+    : [{ name: 'writes', table: 'writes', sql: WRITES, values: columns(rows) }];
+}
+
+/** One array per column, as unnest takes them. */
+const columns = (rows: readonly (readonly unknown[])[]): unknown[][] =>
+  (rows[0] ?? []).map((_, column) => rows.map((row) => row[column]));

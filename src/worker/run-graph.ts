@@ -1,0 +1,84 @@
+/** A claimed run as an execution of its graph, which writes its events through the log's writer. */
+import type { LogOwner } from '../events/backend.ts';
+import type { LogWriter } from '../events/writer.ts';
+import type { ExecutionResult, GraphRegistry, StreamMode } from '../graphs/port.ts';
+import { encodeData } from '../graphs/serialise.ts';
+import { rootLifecycle } from '../protocol/lifecycle.ts';
+import type { Claim } from '../runs/claim.ts';
+import { userConfigurable } from '../runs/run.ts';
+import { feedbackUrls } from './feedback.ts';
+import type { LangSmith } from './feedback.ts';
+
+export interface RunGraphDeps {
+  readonly graphs: GraphRegistry;
+  readonly langSmith: LangSmith | undefined;
+  onTrouble(what: string, error: unknown): void;
+}
+
+/** @throws what the graph threw, and the signal's reason when the run was stopped before it began */
+export async function runGraph(
+  deps: RunGraphDeps,
+  claim: Claim,
+  owner: LogOwner,
+  writer: LogWriter,
+  signal: AbortSignal,
+): Promise<ExecutionResult> {
+  // Stopped before it began: that is no success.
+  signal.throwIfAborted();
+  writer.emit('metadata', JSON.stringify({ run_id: claim.runId, attempt: claim.attempt }));
+  for (const { type, data } of rootLifecycle(claim, 'running')) writer.emit(type, data);
+  const graph = await deps.graphs.get(claim.graphId ?? '');
+  const { kwargs } = claim;
+  const result = await graph.execute({
+    runId: claim.runId,
+    threadId: claim.threadId,
+    attempt: claim.attempt,
+    input: kwargs.input,
+    command: kwargs.command,
+    config: {
+      ...kwargs.config,
+      configurable: { ...kwargs.config.configurable, ...userConfigurable(claim.user) },
+    },
+    context: kwargs.context,
+    streamModes: kwargs.stream_mode as StreamMode[],
+    streamSubgraphs: kwargs.subgraphs,
+    protocol: kwargs.protocol,
+    interruptBefore: kwargs.interrupt_before,
+    interruptAfter: kwargs.interrupt_after,
+    durability: kwargs.durability,
+    signal,
+    writer: { threadId: claim.threadId, runId: claim.runId, term: owner.term },
+    freshThread: claim.freshThread,
+    // Nothing may come between the graph's end and the run's end that takes long.
+    leavesLastCheckpoints: !wantsFeedback(deps, claim),
+    sink: {
+      emit(type, data) {
+        // A graph that ignores its signal must not fill the memory.
+        signal.throwIfAborted();
+        writer.emit(type, encodeData(data));
+      },
+      drained: () => writer.drained(),
+    },
+  });
+  await askForFeedback(deps, claim, writer, signal);
+  return result;
+}
+
+const wantsFeedback = ({ langSmith }: RunGraphDeps, { kwargs }: Claim): boolean =>
+  langSmith !== undefined && (kwargs.feedback_keys?.length ?? 0) > 0;
+
+async function askForFeedback(
+  deps: RunGraphDeps,
+  claim: Claim,
+  writer: LogWriter,
+  signal: AbortSignal,
+): Promise<void> {
+  const { feedback_keys: keys } = claim.kwargs;
+  if (keys === null || keys.length === 0 || deps.langSmith === undefined) return;
+  try {
+    const urls = await feedbackUrls(deps.langSmith, claim.runId, keys);
+    if (!signal.aborted) writer.emit('feedback', JSON.stringify(urls));
+  } catch (error) {
+    deps.onTrouble(`feedback URLs of run ${claim.runId}`, error);
+  }
+}
