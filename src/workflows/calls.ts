@@ -36,7 +36,7 @@ export const CALLS_MAX = 20;
 /** One call. */
 const CALL_LENGTH_MAX = 50_000;
 /** Characters that are looked at for one call, over all its readings. */
-const STEPS_MAX = 1_000_000;
+const STEPS_MAX = 200_000;
 
 const HEAD = /\bCALL:\s*([A-Za-z_]\w*)\s*\(/g;
 
