@@ -32,7 +32,6 @@ const ways = (): [string, string, unknown?][] => [
   ['GET', `/workflows/${workflow}/executions/${execution.execution_id}`],
   ['GET', `/workflows/executions/${execution.execution_id}`],
   ['GET', `/threads/${execution.thread_id}`],
-  ['GET', `/threads/${execution.thread_id}/runs/${execution.execution_id}/stream`],
   ['DELETE', `/workflows/${workflow}`],
 ];
 
@@ -40,6 +39,10 @@ test('to another they do not exist', async () => {
   for (const [method, path, body] of ways())
     expect([method, path, (await bob(method, path, body)).status]).toEqual([method, path, 404]);
   expect((await bob('GET', '/workflows')).json()).toEqual([]);
+  // Official clients want an event where the thread is named.
+  const stream = `/threads/${execution.thread_id}/runs/${execution.execution_id}/stream`;
+  expect((await bob('GET', stream)).text).toContain('404: Thread not found');
+  expect((await ada('GET', stream)).text).toContain('event: values');
 });
 
 test('nobody, and who may not, gets neither', async () => {
