@@ -5,7 +5,7 @@ import { createAuthGate } from './gate.ts';
 import type { AuthGate } from './gate.ts';
 
 /**
- * LangGraph Studio sends `x-auth-scheme: langsmith` and is let in on its word. So in production it is only where the file
+ * LangGraph Studio sends `x-auth-scheme: langsmith` and is let in on its word. So outside development it is only where the file
  * says `disable_studio_auth: false`.
  * @returns undefined: the project has none, and everybody may do everything
  * @throws {GraphInvalidError | AuthInvalidError}
@@ -20,7 +20,7 @@ export async function createProjectAuth(
   const gate = createAuthGate(await loadAuth(spec), { studio });
   if (studio)
     options.warn(
-      'auth: whoever sends "x-auth-scheme: langsmith" is let in as LangGraph Studio; set auth.disable_studio_auth to true, or NODE_ENV to production',
+      'auth: whoever sends "x-auth-scheme: langsmith" is let in as LangGraph Studio; set auth.disable_studio_auth to true to refuse it',
     );
   return gate;
 }

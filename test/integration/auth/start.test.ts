@@ -70,13 +70,14 @@ test.each([
   else expect(readLangGraphJson(file).auth).toBeUndefined();
 });
 
-test('Studio is let in during development, and in production when the file says so', async () => {
+test('Studio is let in during development, and otherwise when the file says so', async () => {
   const studio = { 'x-auth-scheme': 'langsmith' };
   for (const [disable, environment, status] of [
-    [undefined, {}, 200],
+    [undefined, { NODE_ENV: 'development' }, 200],
+    [undefined, {}, 401],
     [undefined, { NODE_ENV: 'production' }, 401],
     [false, { NODE_ENV: 'production' }, 200],
-    [true, {}, 401],
+    [true, { NODE_ENV: 'development' }, 401],
   ] as const) {
     const file = await project({ path: `${AUTH}:auth`, disable_studio_auth: disable });
     const server = await startAuthServer({ file, environment, worker: false });
