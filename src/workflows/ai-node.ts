@@ -108,7 +108,7 @@ class AiNodeRun {
       ({ type, from_node: speaker }) => type === 'broadcast' && speaker !== this.#node.id,
     );
     if (heard.length === 0) return text;
-    const said = heard.map(({ from_node: speaker, content }) => `${speaker} to all: ${content}`);
+    const said = heard.map(({ from_node: speaker, text: words }) => `${speaker} to all: ${words}`);
     return `${said.join('\n')}\n\n${text}`;
   }
 
@@ -248,7 +248,7 @@ class AiNodeRun {
         from_node: from,
         to_node: to,
         type: 'ask',
-        content: question,
+        text: question,
       },
       {
         timestamp: asked.answeredAt,
@@ -256,7 +256,7 @@ class AiNodeRun {
         from_node: to,
         to_node: from,
         type: 'response',
-        content: asked.answer,
+        text: asked.answer,
       },
     );
     return `${to} answered: ${asked.answer}`;
@@ -285,7 +285,7 @@ class AiNodeRun {
       from_node: this.#node.id,
       to_node: 'broadcast',
       type: 'broadcast',
-      content,
+      text: content,
     });
     return 'the message went to all';
   }

@@ -25,7 +25,8 @@ export const LogEntrySchema = z.object({
   /** A node, or `broadcast`. */
   to_node: z.string(),
   type: z.enum(['ask', 'response', 'broadcast']),
-  content: z.string(),
+  // Not `content`: with a type and a content it would be taken for a message of a chat, and streamed as one.
+  text: z.string(),
 });
 export type LogEntry = z.output<typeof LogEntrySchema>;
 

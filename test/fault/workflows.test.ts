@@ -68,7 +68,7 @@ describe('asker and answerer in different processes', () => {
     await cluster.startWorker('second', { N_JOBS_PER_WORKER: '1' });
     const execution = await ended(id);
     expect(execution).toMatchObject({ status: 'success', attempt: 1 });
-    expect(execution.communication_log[1]?.content).toBe(SLOW.reply);
+    expect(execution.communication_log[1]?.text).toBe(SLOW.reply);
     expect((await question(id))?.deliveries).toBe(2);
     await cluster.workers.get('second')?.kill();
   });

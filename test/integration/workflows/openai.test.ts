@@ -202,7 +202,7 @@ test('a call in the text is carried out and fed back, apostrophes and all', asyn
   expect(execution).toMatchObject({
     status: 'success',
     outputs: { student: 'Clear.' },
-    communication_log: [{ content: "What's Newton's law?" }, { content: 'F = ma.' }],
+    communication_log: [{ text: "What's Newton's law?" }, { text: 'F = ma.' }],
   });
   expect(models.requests[0]?.body.tools).toBeUndefined();
   expect(models.requests[0]?.body.messages[0]?.content).toContain('CALL: ask_node(');

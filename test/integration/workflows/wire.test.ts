@@ -78,7 +78,7 @@ test('steps 1 to 7: the student asks, Redis routes, the teacher answers, the stu
       type: 'response',
       from_node: 'teacher',
       to_node: 'student',
-      content: 'Quantum physics is the study of small things.',
+      text: 'Quantum physics is the study of small things.',
     },
   ]);
 });
@@ -91,6 +91,10 @@ test('messages are events of the run', async () => {
   );
   expect(text).toMatch(/event: custom\r?\ndata: .*"type":"agent_message".*"QUERY"/);
   expect(text).toMatch(/event: custom\r?\ndata: .*"type":"agent_message".*"RESPONSE"/);
+  // Every message of the stream is a piece of what a node's model says.
+  const messages = text.split('\n\n').filter((frame) => frame.includes('event: messages'));
+  expect(messages.length).toBeGreaterThan(0);
+  for (const frame of messages) expect(frame).toContain('"AIMessageChunk"');
 });
 
 test('each node is subscribed to its own channel while its execution runs, and not after it', async () => {
