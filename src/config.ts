@@ -6,6 +6,7 @@ import { hostname } from 'node:os';
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { AppError } from './errors.ts';
+import { parseRedisAddress, REDIS_URL_EXPECTED } from './redis/address.ts';
 
 export class ConfigInvalidError extends AppError {
   readonly code = 'config_invalid';
@@ -39,9 +40,16 @@ const Environment = z.object({
   DATABASE_URL: url('postgres:', 'postgresql:').optional(),
   /** A connection that bypasses a pooler, for LISTEN. */
   DATABASE_DIRECT_URL: url('postgres:', 'postgresql:').optional(),
+  /** Prepared statements. Unset: true without DATABASE_DIRECT_URL; with it DATABASE_URL is a pooler that may not know them. */
+  DATABASE_PREPARE: z.stringbool().optional(),
   DATABASE_POOL_SIZE: count(20, 2, 1_000),
   /** Unset: the direct path. */
-  REDIS_URL: url('redis:', 'rediss:').optional(),
+  REDIS_URL: z
+    .string()
+    .refine((text) => parseRedisAddress(text) !== undefined, { message: REDIS_URL_EXPECTED })
+    .optional(),
+  /** Hash tags that logs are spread over: each is in one slot of a cluster. Unset: 8 in a cluster, else 1. */
+  REDIS_LOG_SHARDS: z.coerce.number().int().min(1).max(256).optional(),
   STREAMING_BACKEND: z.enum(['redis', 'memory']).optional(),
   KEY_PREFIX: z
     .string()
@@ -105,6 +113,20 @@ const Environment = z.object({
   /** `smtp://user:password@host:587`, for email nodes. */
   SMTP_URL: url('smtp:', 'smtps:').optional(),
   SMTP_FROM: z.string().optional(),
+  /** What the number of wanted workers is kept within (GET /metrics/workers). */
+  WORKERS_MIN: count(1, 0),
+  WORKERS_MAX: count(100),
+  /** GET /ready is red when a run has waited for a worker for longer than this, in seconds. */
+  READY_QUEUE_AGE_MAX_SECS: seconds(300),
+  /** GET /ready is red with fewer workers alive; 0: workers do not matter. */
+  READY_WORKERS_MIN: count(1, 0),
+  /** A worker's port for /metrics, /ok and /ready; unset: none. It listens on HOST. */
+  WORKER_METRICS_PORT: z.coerce.number().int().min(0).max(65_535).optional(),
+  /** Who may see /ops. Without them: in development, from this machine. */
+  OPS_USER: z.string().min(1).optional(),
+  OPS_PASSWORD: z.string().min(8).optional(),
+  /** false: jobs can be removed and added by hand at /ops. */
+  OPS_READ_ONLY: flag(true),
   BODY_BYTES_MAX: count(32 * 1024 * 1024, 1_024, 1024 * 1024 * 1024),
   LANGGRAPH_CONFIG_PATH: z.string().default('langgraph.json'),
   /** JSON: configuration of the graphs' default assistants, `{"agent": {"configurable": {}, "context": {}}}`. */
@@ -123,6 +145,9 @@ const Environment = z.object({
       ),
     ),
   DATA_DIR: z.string().default('.millrace'),
+  /** Where spans go, OTLP over HTTP: `http://collector:4318`. Unset: nowhere. */
+  OTEL_EXPORTER_OTLP_ENDPOINT: url('http:', 'https:').optional(),
+  OTEL_SERVICE_NAME: z.string().min(1).default('millrace'),
   LOG_LEVEL: z.enum(['error', 'warn', 'info', 'debug']).default('info'),
   LOG_FORMAT: z.enum(['json', 'text']).optional(),
   /** Runs are traced to, and feedback is asked for at, LangSmith: its key, where it is, and `false` to trace nothing. */
@@ -136,7 +161,7 @@ const Environment = z.object({
 });
 
 export type Config = Readonly<
-  Omit<z.infer<typeof Environment>, 'WORKER_ID'> & {
+  Omit<z.infer<typeof Environment>, 'WORKER_ID' | 'DATABASE_PREPARE'> & {
     WORKER_ID: string;
     /** Whether this process runs for development or tests. */
     development: boolean;
@@ -145,6 +170,7 @@ export type Config = Readonly<
     redis: boolean;
     /** WORKFLOW_SECRET_<NAME>, by NAME: all that workflow documents may refer to. */
     workflowSecrets: Readonly<Record<string, string>>;
+    DATABASE_PREPARE: boolean;
   }
 >;
 
@@ -165,11 +191,20 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     throw new ConfigInvalidError(
       `WORKER_HEARTBEAT_TTL: expected at least twice WORKER_HEARTBEAT_INTERVAL (${config.WORKER_HEARTBEAT_INTERVAL} s), found ${config.WORKER_HEARTBEAT_TTL} s`,
     );
+  if ((config.OPS_USER === undefined) !== (config.OPS_PASSWORD === undefined))
+    throw new ConfigInvalidError(
+      `${config.OPS_USER === undefined ? 'OPS_USER' : 'OPS_PASSWORD'}: expected a value, because the other of OPS_USER and OPS_PASSWORD has one`,
+    );
+  if (config.WORKERS_MIN > config.WORKERS_MAX)
+    throw new ConfigInvalidError(
+      `WORKERS_MIN: expected at most WORKERS_MAX (${config.WORKERS_MAX}), found ${config.WORKERS_MIN}`,
+    );
   if (config.STREAMING_BACKEND === 'redis' && config.REDIS_URL === undefined)
     throw new ConfigInvalidError('REDIS_URL: expected a URL, because STREAMING_BACKEND is redis');
   return Object.freeze({
     ...config,
     WORKER_ID: config.WORKER_ID ?? `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,
+    DATABASE_PREPARE: config.DATABASE_PREPARE ?? config.DATABASE_DIRECT_URL === undefined,
     // Named, not "anything but production": that would make a forgotten variable dangerous.
     development: config.NODE_ENV === 'development' || config.NODE_ENV === 'test',
     langSmith:
@@ -198,7 +233,7 @@ export function addToEnvironment(variables: Readonly<Record<string, string>>): v
 }
 
 function redact(name: string, value: unknown): unknown {
-  if (/KEY|SECRET/.test(name) && name !== 'KEY_PREFIX') return '***';
+  if (/KEY|SECRET|PASSWORD/.test(name) && name !== 'KEY_PREFIX') return '***';
   return name.endsWith('_URL') && typeof value === 'string'
     ? value.replace(/\/\/[^@/]*@/, '//***@')
     : value;

@@ -50,6 +50,7 @@ export const ERROR_CODES = [
   'thread_busy',
   'thread_exists',
   'thread_not_found',
+  'tracing_unavailable',
   'ui_unavailable',
   'update_invalid',
   'workflow_not_found',

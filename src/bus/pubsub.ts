@@ -8,9 +8,9 @@
  * one answers.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
 import type { Db } from '../postgres/pool.ts';
 import type { Signals } from '../postgres/signals.ts';
+import type { Redis } from '../redis/connect.ts';
 import type { BusChannels } from './channels.ts';
 import { parseMessage } from './message.ts';
 import type { AgentMessage, MessageType } from './message.ts';

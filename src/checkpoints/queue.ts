@@ -31,6 +31,8 @@ export interface CheckpointQueueOptions {
   readonly signal?: AbortSignal;
   /** Called at most once, with what no retry can mend, e.g. TermFencedError. */
   onFailure?(error: unknown): void;
+  /** Called with each checkpoint that is put. */
+  onPut?(checkpoint: CheckpointPut): void;
 }
 
 export class CheckpointQueue {
@@ -55,6 +57,7 @@ export class CheckpointQueue {
 
   put(checkpoint: CheckpointPut): void {
     if (this.#closed || this.#failure !== undefined) return;
+    this.#options.onPut?.(checkpoint);
     this.#checkpoints.set(keyOf(checkpoint.ns, checkpoint.id), checkpoint);
     this.#bytes += lengthOf(checkpoint);
     this.#gather();

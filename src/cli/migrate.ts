@@ -9,7 +9,12 @@ export async function migrateCommand(): Promise<number> {
   const log = createLog({ level: config.LOG_LEVEL, format: 'text', name: 'migrate' });
   const database = await ensureDatabase(config, log);
   const pool = createPool(
-    { url: database.url, connectionsMax: 1, name: 'millrace-migrate' },
+    // Not through a pooler: see migrateDirectly.
+    {
+      url: config.DATABASE_DIRECT_URL ?? database.url,
+      connectionsMax: 1,
+      name: 'millrace-migrate',
+    },
     (error) => {
       log.error('postgres', { error });
     },

@@ -13,6 +13,8 @@ import type { Service } from '../lib/service.ts';
 import { startEmbeddedPostgres } from '../postgres/embedded.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { Log, LogOptions } from '../telemetry/log.ts';
+import { startTracing } from '../telemetry/tracing.ts';
+import { collectProcessMetrics } from '../telemetry/metrics.ts';
 import { onStopAsked, tellReady } from './supervised.ts';
 
 /** A stop that takes longer than the grace for runs and this is given up. */
@@ -27,12 +29,21 @@ export async function runServices(
   const config = readProjectConfig(overrides);
   const log = createLog(logOptions(config, name));
   const signalled = nextSignal();
+  const endTracing =
+    config.OTEL_EXPORTER_OTLP_ENDPOINT === undefined
+      ? undefined
+      : await startTracing({
+          endpoint: config.OTEL_EXPORTER_OTLP_ENDPOINT,
+          service: config.OTEL_SERVICE_NAME,
+          instance: `${name} ${config.WORKER_ID}`,
+        });
   const database = await ensureDatabase(config, log);
   const core = await createCore(
     { ...config, DATABASE_URL: database.url },
     log,
     graphOptions(config),
   );
+  collectProcessMetrics(core.metrics);
   const started: Service[] = [core];
   try {
     await core.start();
@@ -51,6 +62,10 @@ export async function runServices(
     }, stopLimitMs(config));
     for (const service of started.reverse()) await service.stop();
     await database.stop();
+    // What cannot be delivered now is not worth waiting for, nor an error.
+    await endTracing?.().catch((error: unknown) => {
+      log.warn('the last spans were not sent', { error });
+    });
     clearTimeout(limit);
   }
   log.info(`millrace ${name} stopped`);

@@ -6,10 +6,10 @@
  * and one pipeline for all of them.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
 import type { Service } from '../lib/service.ts';
 import type { Db } from '../postgres/pool.ts';
 import type { Signals } from '../postgres/signals.ts';
+import type { Redis } from '../redis/connect.ts';
 import type { Keys } from '../redis/keys.ts';
 import { decodeLiveMessage } from './event.ts';
 import type { LiveBatch } from './event.ts';
@@ -38,13 +38,16 @@ export interface LogHubDeps {
   readonly ends: RunEnds;
   readonly keys: Keys;
   /** undefined: no Redis is configured. */
-  readonly redis: { commands: Redis; subscriber: Redis } | undefined;
+  readonly redis: { commands: Redis; subscriber: Redis; sharded: boolean } | undefined;
   onTrouble(what: string, error: unknown): void;
 }
 
 export function createLogHub(deps: LogHubDeps): LogHub {
   const { keys, redis } = deps;
   const threads = new Map<string, { listeners: Set<LogListener>; ready: Promise<unknown> }>();
+  const ends = new Set(keys.endsChannels());
+  /** Of a sharded channel. */
+  const MESSAGE = redis?.sharded === true ? 'smessage' : 'message';
   let timer: NodeJS.Timeout | undefined;
   let looking = false;
 
@@ -53,7 +56,7 @@ export function createLogHub(deps: LogHubDeps): LogHub {
   }
 
   function onMessage(channel: string, message: string): void {
-    if (channel === keys.ends) {
+    if (ends.has(channel)) {
       deps.ends.receive(message);
       return;
     }
@@ -74,7 +77,10 @@ export function createLogHub(deps: LogHubDeps): LogHub {
   /** Settles when subscribed, or when waiting for it would only hold a reader up. */
   async function subscribe(channel: string): Promise<void> {
     if (redis === undefined) return;
-    const subscribed = redis.subscriber.subscribe(channel).catch(() => undefined);
+    const { subscriber, sharded } = redis;
+    const subscribed = (
+      sharded ? subscriber.ssubscribe(channel) : subscriber.subscribe(channel)
+    ).catch(() => undefined);
     if (redis.subscriber.status !== 'ready') return;
     await Promise.race([subscribed, delay(SUBSCRIBE_LIMIT_MS, undefined, { ref: false })]);
   }
@@ -108,10 +114,25 @@ export function createLogHub(deps: LogHubDeps): LogHub {
 
   async function appendedSeqs(ids: string[]): Promise<Map<string, number>> {
     if (redis?.commands.status !== 'ready') return new Map();
-    const pipeline = redis.commands.pipeline();
-    for (const id of ids) pipeline.hget(keys.log(id).meta, 'l');
-    const replies = (await pipeline.exec().catch(() => null)) ?? [];
-    return new Map(ids.map((id, i) => [id, Number(replies[i]?.[1] ?? 0)]));
+    const { commands } = redis;
+    const seqs = new Map<string, number>();
+    // In a cluster a pipeline goes to one node, and a shard is on one.
+    const shards = new Map<number, string[]>();
+    for (const id of ids) {
+      const shard = keys.shardOf(id);
+      const others = shards.get(shard);
+      if (others === undefined) shards.set(shard, [id]);
+      else others.push(id);
+    }
+    await Promise.all(
+      [...shards.values()].map(async (shard) => {
+        const pipeline = commands.pipeline();
+        for (const id of shard) pipeline.hget(keys.log(id).meta, 'l');
+        const replies = (await pipeline.exec().catch(() => null)) ?? [];
+        shard.forEach((id, i) => seqs.set(id, Number(replies[i]?.[1] ?? 0)));
+      }),
+    );
+    return seqs;
   }
 
   deps.signals.on('log', (threadId) => {
@@ -137,21 +158,29 @@ export function createLogHub(deps: LogHubDeps): LogHub {
       thread.listeners.delete(listener);
       if (thread.listeners.size > 0) return;
       threads.delete(threadId);
-      void redis?.subscriber.unsubscribe(keys.log(threadId).live).catch(() => undefined);
+      if (redis === undefined) return;
+      const { subscriber, sharded } = redis;
+      const { live } = keys.log(threadId);
+      void (sharded ? subscriber.sunsubscribe(live) : subscriber.unsubscribe(live)).catch(
+        () => undefined,
+      );
     },
     async start() {
       if (timer !== undefined) return;
       timer = setInterval(() => void look(), LOOK_INTERVAL_MS);
       if (redis === undefined) return;
-      redis.subscriber.on('message', onMessage);
+      redis.subscriber.on(MESSAGE, onMessage);
       redis.subscriber.on('ready', onGap);
-      await subscribe(keys.ends);
+      // Of a cluster: subscribed again, on other nodes.
+      redis.subscriber.on('subscribersReady', onGap);
+      await Promise.all([...ends].map(subscribe));
     },
     stop() {
       clearInterval(timer);
       timer = undefined;
-      redis?.subscriber.off('message', onMessage);
+      redis?.subscriber.off(MESSAGE, onMessage);
       redis?.subscriber.off('ready', onGap);
+      redis?.subscriber.off('subscribersReady', onGap);
       return Promise.resolve();
     },
   };

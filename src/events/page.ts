@@ -3,8 +3,8 @@
  * then what only Redis has. In this order nothing can fall between the two: Redis drops only what
  * Postgres holds already, so what Redis no longer has is found by the next page.
  */
-import type { Redis } from 'ioredis';
 import type { Db } from '../postgres/pool.ts';
+import type { Redis } from '../redis/connect.ts';
 import type { Keys } from '../redis/keys.ts';
 import { decodePayload } from './event.ts';
 import type { LogEvent } from './event.ts';

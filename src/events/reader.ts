@@ -21,7 +21,7 @@ export interface ReaderDeps extends PageDeps {
   readonly hub: LogHub;
   readonly ends: RunEnds;
   onTrouble(what: string, error: unknown): void;
-  onRewind(): void;
+  onRewind(threadId: string, to: number): void;
 }
 
 export interface ReaderSink {
@@ -164,7 +164,7 @@ export function openReader(deps: ReaderDeps, options: ReaderOptions, sink: Reade
     const first = runFirst ?? 1;
     seq = Math.max(to, first - 1);
     term = undefined;
-    deps.onRewind();
+    deps.onRewind(threadId, seq);
     sink.rewind(seq, first);
   }
 

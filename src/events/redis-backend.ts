@@ -1,6 +1,6 @@
 /** The log in Redis: one Lua script a batch (redis/scripts/log-append.lua). */
 import { z } from 'zod';
-import type { Redis } from 'ioredis';
+import type { Redis } from '../redis/connect.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Scripts } from '../redis/scripts.ts';
 import { decodePayload, encodeLiveHeader, encodePayload } from './event.ts';
@@ -129,7 +129,15 @@ export async function closeLog(
   const reply = await deps.scripts.run(
     'log-close',
     [log.meta, log.stream],
-    [owner.term, end.lastSeq, LOG_TTL_MS, log.live, live, deps.keys.ends, JSON.stringify(end)],
+    [
+      owner.term,
+      end.lastSeq,
+      LOG_TTL_MS,
+      log.live,
+      live,
+      deps.keys.ends(owner.threadId),
+      JSON.stringify(end),
+    ],
   );
   return CloseReply.parse(reply)[0] === 'OK';
 }

@@ -84,6 +84,8 @@ export interface Execution {
    * in Postgres when the execution settles.
    */
   readonly leavesLastCheckpoints?: boolean;
+  /** A superstep is over: its checkpoint was put. @param ns of a subgraph; '' for the graph itself */
+  onStep?(step: number, ns: string): void;
 }
 
 export type { CheckpointWriter };

@@ -5,12 +5,12 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
-import type { Redis } from 'ioredis';
 import { archiveRows } from '../events/archive.ts';
 import type { ArchiveRow } from '../events/archive.ts';
 import { decodeEntries, LOG_TTL_MS } from '../events/redis-backend.ts';
 import type { Service } from '../lib/service.ts';
 import type { Db } from '../postgres/pool.ts';
+import type { Redis } from '../redis/connect.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Scripts } from '../redis/scripts.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
@@ -33,6 +33,8 @@ const RETRY_MS = 500;
 export interface ArchiverDeps {
   readonly db: Db;
   readonly keys: Keys;
+  /** The marks of one shard: in a cluster one read cannot have those of several. */
+  readonly stream: string;
   readonly scripts: Scripts;
   readonly commands: Redis;
   /** For XREADGROUP BLOCK; one of its own for each archiver. */
@@ -56,7 +58,7 @@ const TakeReply = z.union([z.tuple([]), z.tuple([z.number()], z.string())]);
 
 export function createArchiver(deps: ArchiverDeps): Service {
   const { commands, keys, scripts } = deps;
-  const streams = keys.dirtyStreams();
+  const streams = [deps.stream];
   let running: Promise<void> | undefined;
   let stopping = false;
   let grouped = false;

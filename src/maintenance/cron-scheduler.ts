@@ -3,7 +3,7 @@ import { fireNext } from '../crons/fire.ts';
 import type { BuildRun } from '../crons/fire.ts';
 import type { Service } from '../lib/service.ts';
 import type { SubmitDeps } from '../runs/submit.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import type { Tell } from '../telemetry/tell.ts';
 
 /** Crons that one look fires at most; the rest is the next look's, or another process'. */
 const PER_LOOK_MAX = 200;
@@ -11,7 +11,7 @@ const PER_LOOK_MAX = 200;
 export interface CronSchedulerDeps {
   readonly submit: SubmitDeps;
   readonly buildRun: BuildRun;
-  readonly metrics: Pick<Metrics, 'cronTicks'>;
+  readonly tell: Tell;
   /** How late a run may be. */
   readonly pollMs: number;
   onTrouble(what: string, error: unknown): void;
@@ -29,7 +29,7 @@ export function createCronScheduler(deps: CronSchedulerDeps): Service {
         if (fired === undefined) return;
         if (fired.error !== undefined) deps.onTrouble(`cron ${fired.cronId}`, fired.error);
         if (fired.error !== undefined || fired.runId !== undefined)
-          deps.metrics.cronTicks.inc({ outcome: fired.runId === undefined ? 'failed' : 'fired' });
+          deps.tell.cronFired(fired.runId === undefined ? 'failed' : 'fired', fired.cronId);
       }
     } catch (error) {
       deps.onTrouble('crons', error);

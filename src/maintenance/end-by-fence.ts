@@ -11,12 +11,12 @@ import type { RunEnding } from '../runs/finish.ts';
 import { publishEnd } from '../runs/publish-end.ts';
 import type { PublishEndDeps } from '../runs/publish-end.ts';
 import { openTerm } from '../runs/term.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import type { Tell } from '../telemetry/tell.ts';
 import { DELETED } from '../events/ends.ts';
 
 export interface EndByFenceDeps extends PublishEndDeps {
   readonly pool: Pool;
-  readonly metrics: Metrics;
+  readonly tell: Tell;
   readonly claimer: Claimer;
 }
 
@@ -55,8 +55,8 @@ export async function endByFence(
     finished = await rollBackRun(deps.pool, ending);
   }
   if (finished.outcome !== 'ended') return;
-  deps.metrics.fenced.inc();
-  deps.metrics.runsEnded.inc({ status });
+  deps.tell.runFenced(run.runId);
+  deps.tell.runEnded(ending, status);
   const { threadId, runId, lastSeq, term } = ending;
   publishEnd(deps, owner, { threadId, runId, status, lastSeq, term }, finished.next, {
     first: owner.start,

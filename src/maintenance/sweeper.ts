@@ -37,10 +37,12 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
   let spareUntil = 0;
 
   async function sweepOnce(): Promise<void> {
+    const begun = performance.now();
+    const seconds = (): number => (performance.now() - begun) / 1_000;
     try {
       if (Date.now() >= spareUntil) {
         const requeued = await requeueExpired(deps.pool);
-        if (requeued.length > 0) deps.metrics.runsRequeued.inc({ reason: 'lost' }, requeued.length);
+        for (const { runId } of requeued) deps.tell.runRequeued('lost', runId);
         deps.queue.wake(requeued.map((run) => ({ ...run, delayMs: 0 })));
       }
       await wakeOverdue();
@@ -54,7 +56,9 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
           ...deps.expirers,
         ])
           await expire();
+      deps.tell.swept('ok', seconds());
     } catch (error) {
+      deps.tell.swept('failed', seconds());
       spareUntil = Date.now() + deps.leaseMs;
       deps.onTrouble('sweep', error);
     }

@@ -7,7 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Service } from '../lib/service.ts';
 import type { Db } from '../postgres/pool.ts';
 import type { Signals } from '../postgres/signals.ts';
-import type { Metrics } from '../telemetry/metrics.ts';
+import type { Tell } from '../telemetry/tell.ts';
 import { AddressRefusedError } from '../webhooks/addresses.ts';
 import type { AddressGuard } from '../webhooks/addresses.ts';
 import { claimDelivery, releaseDelivery, settleDelivery } from '../webhooks/deliveries.ts';
@@ -30,7 +30,7 @@ const GONE = 410;
 export interface WebhookSenderDeps {
   readonly pool: Db;
   readonly signals: Signals;
-  readonly metrics: Pick<Metrics, 'webhooks'>;
+  readonly tell: Tell;
   readonly guard: AddressGuard;
   readonly secret: string | undefined;
   /** Where paths lead to, when it is not the server of this process. */
@@ -78,7 +78,7 @@ export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
       });
       if (delivery === undefined) return;
       if (delivery.status === 'dead') {
-        deps.metrics.webhooks.inc({ outcome: 'dead' });
+        deps.tell.webhookAttempted('dead', delivery.delivery_id);
         continue;
       }
       const { host } = delivery;
@@ -102,7 +102,7 @@ export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
     }
     const outcome =
       attempt.error === null ? 'delivered' : attempt.retryMs === null ? 'dead' : 'failed';
-    deps.metrics.webhooks.inc({ outcome });
+    deps.tell.webhookAttempted(outcome, delivery.delivery_id);
     for (let tries = 1; ; tries++) {
       try {
         await settleDelivery(deps.pool, delivery, attempt);

@@ -4,6 +4,7 @@
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { AppError } from '../errors.ts';
+import { createPool } from './pool.ts';
 import type { Pool } from './pool.ts';
 
 /** Any fixed number: it only has to be the same in every Millrace process. */
@@ -50,6 +51,28 @@ export async function migrate(pool: Pool): Promise<string[]> {
     // Destroying the connection frees the lock whatever state it was in.
     client.release(true);
     throw error;
+  }
+}
+
+/**
+ * The same past a pooler: the lock that serialises two starters is a session's, and a pooler in transaction mode
+ * would take it in one session and give it back in another.
+ * @param pool used when there is no direct URL
+ */
+export async function migrateDirectly(
+  urls: { DATABASE_DIRECT_URL?: string | undefined },
+  pool: Pool,
+  onError: (error: Error) => void,
+): Promise<string[]> {
+  if (urls.DATABASE_DIRECT_URL === undefined) return migrate(pool);
+  const direct = createPool(
+    { url: urls.DATABASE_DIRECT_URL, connectionsMax: 1, name: 'millrace-migrate' },
+    onError,
+  );
+  try {
+    return await migrate(direct);
+  } finally {
+    await direct.end();
   }
 }
 

@@ -14,6 +14,25 @@ export interface PoolOptions {
   connectionsMax: number;
   /** Shown in pg_stat_activity. */
   name: string;
+  /**
+   * false: statements are not prepared. A pooler in transaction mode gives each transaction another session, which
+   * does not know what was prepared; only pgbouncer 1.21 and newer keeps track of it. Default true.
+   */
+  prepare?: boolean;
+}
+
+/** A named statement is prepared under its name by the driver: without the name it is parsed each time. */
+class UnpreparedClient extends pg.Client {
+  // One signature for all of the driver's overloads, which only pass through.
+  override query(...args: never[]): never {
+    const [first, ...rest] = args as unknown[];
+    const given =
+      typeof first === 'object' && first !== null && 'name' in first && 'text' in first
+        ? { ...first, name: undefined }
+        : first;
+    const query = super.query.bind(this) as (...all: unknown[]) => unknown;
+    return query(given, ...rest) as never;
+  }
 }
 
 export function createPool(options: PoolOptions, onError: (error: Error) => void): Pool {
@@ -23,6 +42,7 @@ export function createPool(options: PoolOptions, onError: (error: Error) => void
     application_name: options.name,
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
+    ...(options.prepare === false ? { Client: UnpreparedClient } : {}),
   });
   // Without a listener an idle connection that breaks would end the process.
   pool.on('error', onError);

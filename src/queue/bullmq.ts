@@ -6,6 +6,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Queue, WaitingError, Worker } from 'bullmq';
 import { z } from 'zod';
+import { queueConnection } from '../redis/connect.ts';
+import type { QueueConnection } from '../redis/connect.ts';
 import type { RunConsumer, RunHandler, RunQueue, WakeUp } from './port.ts';
 
 export const RUN_QUEUE_NAME = 'runs';
@@ -15,10 +17,9 @@ const ADD_BATCH_MAX = 500;
 const LOCK_MS = 30_000;
 /** BullMQ drops a job that stalled more often; the row decides, so never drop. */
 const STALLED_MAX = 1_000;
-const COMMAND_TIMEOUT_MS = 2_000;
 const STOP_LIMIT_MS = 1_000;
 
-const JobData = z.object({ runId: z.uuid() });
+export const JobData = z.object({ runId: z.uuid() });
 
 export interface BullmqOptions {
   redisUrl: string;
@@ -29,17 +30,14 @@ export interface BullmqOptions {
   onRefused(runs: readonly WakeUp[]): void;
 }
 
-const bullPrefix = (options: BullmqOptions): string => `{${options.prefix}:queue}`;
+export const bullPrefix = (options: Pick<BullmqOptions, 'prefix'>): string =>
+  `{${options.prefix}:queue}`;
 
 export function createBullmqQueue(options: BullmqOptions): RunQueue {
+  const { connection, end } = queueConnection(options.redisUrl, 'producer');
   const queue = new Queue(RUN_QUEUE_NAME, {
     prefix: bullPrefix(options),
-    connection: {
-      url: options.redisUrl,
-      enableOfflineQueue: false,
-      maxRetriesPerRequest: 0,
-      commandTimeout: COMMAND_TIMEOUT_MS,
-    },
+    connection,
     defaultJobOptions: { removeOnComplete: true, removeOnFail: true, attempts: 1 },
   });
   queue.on('error', (error) => {
@@ -74,7 +72,7 @@ export function createBullmqQueue(options: BullmqOptions): RunQueue {
       Promise.race([
         queue.close().catch(() => queue.disconnect()),
         delay(STOP_LIMIT_MS, undefined, { ref: false }),
-      ]),
+      ]).finally(end),
   };
 }
 
@@ -83,9 +81,11 @@ export function createBullmqConsumer(
   handler: RunHandler,
 ): RunConsumer {
   let worker: Worker | undefined;
+  let open: QueueConnection | undefined;
   let paused: Promise<void> | undefined;
   const consumer: RunConsumer = {
     start() {
+      open ??= queueConnection(options.redisUrl, 'worker');
       worker ??= new Worker(
         RUN_QUEUE_NAME,
         async (job, token) => {
@@ -100,8 +100,8 @@ export function createBullmqConsumer(
           throw new WaitingError();
         },
         {
-          prefix: bullPrefix({ ...options, onRefused: () => undefined }),
-          connection: { url: options.redisUrl, maxRetriesPerRequest: null },
+          prefix: bullPrefix(options),
+          connection: open.connection,
           concurrency: options.concurrency,
           lockDuration: LOCK_MS,
           maxStalledCount: STALLED_MAX,
@@ -126,6 +126,8 @@ export function createBullmqConsumer(
       await Promise.race([paused, delay(STOP_LIMIT_MS, undefined, { ref: false })]);
       await worker?.close(true);
       worker = undefined;
+      open?.end();
+      open = undefined;
     },
   };
   return consumer;

@@ -11,12 +11,16 @@ export interface LogKeys {
 export interface Keys {
   readonly prefix: string;
   log(threadId: string): LogKeys;
+  /** Keys of one shard share a cluster slot. */
+  shardOf(threadId: string): number;
   /** The thread of a live channel, or undefined when the channel is none. */
   threadOfLive(channel: string): string | undefined;
   /** Streams of marks, one a shard. */
   dirtyStreams(): readonly string[];
-  /** Channel: a run ended. */
-  readonly ends: string;
+  /** Channel: a run of this thread ended. On the log's shard, because the script that ends it says so. */
+  ends(threadId: string): string;
+  /** All of them. */
+  endsChannels(): readonly string[];
   /** Channel: cancel requests. */
   readonly control: string;
 }
@@ -32,6 +36,7 @@ export function createKeys(prefix: string, shards = 1): Keys {
   const logs = `${prefix}:{`;
   return {
     prefix,
+    shardOf,
     log(threadId) {
       const log = `${prefix}:{${shardOf(threadId)}}:log:${threadId}`;
       return {
@@ -44,7 +49,8 @@ export function createKeys(prefix: string, shards = 1): Keys {
     threadOfLive: (channel) =>
       channel.startsWith(logs) && channel.endsWith(':live') ? channel.split(':').at(-2) : undefined,
     dirtyStreams: () => Array.from({ length: shards }, (_, shard) => dirty(shard)),
-    ends: `${prefix}:ends`,
+    ends: (threadId) => `${prefix}:{${shardOf(threadId)}}:ends`,
+    endsChannels: () => Array.from({ length: shards }, (_, shard) => `${prefix}:{${shard}}:ends`),
     control: `${prefix}:control`,
   };
 }

@@ -1,14 +1,20 @@
 /** A Redis that evicts would drop queue jobs and unarchived events at will: it is refused at start. */
 import { AppError } from '../errors.ts';
+import { mastersOf } from './connect.ts';
 import type { Redis } from './connect.ts';
 
 export class RedisMisconfiguredError extends AppError {
   readonly code = 'redis_misconfigured';
 }
 
-/** From INFO, which managed services allow where they forbid CONFIG. */
-export async function evictionPolicy(redis: Redis): Promise<string | undefined> {
-  return /^maxmemory_policy:(\S+)/m.exec(await redis.info('memory'))?.[1];
+/** From INFO, which managed services allow where they forbid CONFIG. Of a cluster the first that evicts. */
+async function evictionPolicy(redis: Redis): Promise<string | undefined> {
+  const policies = await Promise.all(
+    mastersOf(redis).map(
+      async (node) => /^maxmemory_policy:(\S+)/m.exec(await node.info('memory'))?.[1],
+    ),
+  );
+  return policies.find((policy) => policy !== 'noeviction') ?? policies[0];
 }
 
 /** @throws {RedisMisconfiguredError} naming the setting */

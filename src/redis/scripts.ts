@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { Redis } from 'ioredis';
+import type { Redis } from './connect.ts';
 
 const NAMES = [
   'log-append',
@@ -31,8 +31,12 @@ interface Script {
   keyCount: number;
 }
 
-function load(name: ScriptName): Script {
-  const body = readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+/** As the scripts that publish declare it, and what a cluster makes of it. */
+const PUBLISH = `local PUBLISH = 'PUBLISH'`;
+
+function load(name: ScriptName, sharded: boolean): Script {
+  const text = readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+  const body = sharded ? text.replace(PUBLISH, `local PUBLISH = 'SPUBLISH'`) : text;
   const header = /^--! keys: (.+)$/m.exec(body)?.[1];
   if (header === undefined) throw new Error(`${name}.lua has no "--! keys:" header`);
   return {
@@ -42,8 +46,9 @@ function load(name: ScriptName): Script {
   };
 }
 
-export function createScripts(redis: Redis): Scripts {
-  const loaded = new Map(NAMES.map((name) => [name, load(name)] as const));
+/** @param sharded publish on the shard that has the channel's slot, instead of over all nodes of a cluster */
+export function createScripts(redis: Redis, sharded = false): Scripts {
+  const loaded = new Map(NAMES.map((name) => [name, load(name, sharded)] as const));
   return {
     async run(name, keys, args) {
       const script = loaded.get(name);

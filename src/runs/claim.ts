@@ -34,6 +34,8 @@ export interface Claim {
   readonly archivedSeq: number;
   /** The thread was made for this run alone and has no checkpoint. */
   readonly freshThread: boolean;
+  /** Seconds since the run's time had come; of the first attempt that is what it waited for a worker. */
+  readonly dueSeconds: number;
 }
 
 export interface Claimer {
@@ -58,6 +60,7 @@ interface ClaimRow {
   log_term: number;
   archived_seq: number;
   fresh: boolean;
+  due_seconds: number;
 }
 
 /** `$1` is the worker, `$2` the lease in ms. A pending run is taken in the order of its thread. */
@@ -93,7 +96,8 @@ const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): s
     FROM claimed c, thread WHERE thread.log_clean
   )
   SELECT c.run_id, c.thread_id, c.assistant_id, a.graph_id, c.kwargs, c.metadata, c.auth, c.term, c.attempt,
-    c.failures, c.cancel_action, c.first_seq, thread.log_clean, thread.log_term, thread.archived_seq, thread.fresh
+    c.failures, c.cancel_action, c.first_seq, extract(epoch FROM now() - c.eligible_at)::float8 AS due_seconds,
+    thread.log_clean, thread.log_term, thread.archived_seq, thread.fresh
   FROM claimed c JOIN thread USING (thread_id) LEFT JOIN assistants a ON a.assistant_id = c.assistant_id`;
 
 const CLAIM_ONE = claimSql(
@@ -183,6 +187,7 @@ function fromRow(row: ClaimRow): Claim {
     logTerm: row.log_term,
     archivedSeq: row.archived_seq,
     freshThread: row.fresh,
+    dueSeconds: row.due_seconds,
   };
 }
 

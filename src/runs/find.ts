@@ -25,6 +25,17 @@ export async function readRun(
   return row;
 }
 
+/** @throws {RunNotFoundError} */
+export async function findThreadOfRun(db: Db, runId: string): Promise<string> {
+  const { rows } = await db.query<{ thread_id: string }>(
+    'SELECT thread_id FROM runs WHERE run_id = $1',
+    [runId],
+  );
+  const row = rows[0];
+  if (row === undefined) throw new RunNotFoundError('Run not found');
+  return row.thread_id;
+}
+
 /** Newest first. */
 export async function listRuns(
   db: Db,
@@ -114,14 +125,4 @@ export async function deleteRun(
       [threadId, first, last],
     );
   });
-}
-
-/** How many runs wait for a worker, those for later included, and how many have one. */
-export async function countActiveRuns(db: Db): Promise<{ pending: number; running: number }> {
-  // One count per partial index.
-  const { rows } = await db.query<{ pending: number; running: number }>(
-    `SELECT (SELECT count(*) FROM runs WHERE status = 'pending') AS pending,
-       (SELECT count(*) FROM runs WHERE status = 'running') AS running`,
-  );
-  return rows[0] ?? { pending: 0, running: 0 };
 }

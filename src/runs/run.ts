@@ -45,6 +45,8 @@ export interface RunKwargs {
   durability: 'sync' | 'async' | 'exit' | null;
   /** Absent: events are written as stream modes. */
   protocol?: Protocol;
+  /** W3C traceparent of the request, while it is traced. */
+  trace?: string;
 }
 
 /**

@@ -6,6 +6,7 @@ import type { RunEnds } from '../events/ends.ts';
 import type { HttpSpec, UiSpec } from '../graphs/langgraph-json.ts';
 import type { GraphRegistry } from '../graphs/port.ts';
 import type { Pool } from '../postgres/pool.ts';
+import type { QueueBoard } from '../queue/board.ts';
 import type { SubmitDeps } from '../runs/submit.ts';
 import type { ItemStore } from '../store/items.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -25,12 +26,24 @@ export interface ServerConfig {
   readonly LANGSMITH_TRACING?: string | undefined;
   /** Configuration of default assistants, by graph. */
   readonly LANGGRAPH_CONFIG: AssistantDefaults;
+  /** Who may see /ops; see ops/access.ts. */
+  readonly OPS_USER?: string | undefined;
+  readonly OPS_PASSWORD?: string | undefined;
+  readonly OPS_READ_ONLY: boolean;
+  /** What the wanted workers are kept within. */
+  readonly WORKERS_MIN: number;
+  readonly WORKERS_MAX: number;
+  /** Slots of a worker, when none is there to tell. */
+  readonly N_JOBS_PER_WORKER: number;
+  /** Not ready when a run waits for longer; see routes/ready.ts. */
+  readonly READY_QUEUE_AGE_MAX_SECS: number;
+  readonly READY_WORKERS_MIN: number;
 }
 
 export interface ServerDeps {
   readonly config: ServerConfig;
   readonly log: Log;
-  readonly metrics: Pick<Metrics, 'registry' | 'runsActive' | 'sseClients'>;
+  readonly metrics: Metrics;
   readonly pool: Pool;
   readonly graphs: GraphRegistry;
   readonly store: ItemStore;
@@ -42,6 +55,8 @@ export interface ServerDeps {
   /** undefined: everybody may do everything. */
   readonly auth?: AuthGate | undefined;
   readonly submit: SubmitDeps;
+  /** undefined: the run queue is none that Bull Board can show. */
+  readonly board?: QueueBoard | undefined;
   readonly ends: RunEnds;
   readonly reader: ReaderDeps;
   /** Told where this server listens, for webhooks that are paths on it. */

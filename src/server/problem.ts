@@ -59,6 +59,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   thread_busy: 409,
   thread_exists: 409,
   thread_not_found: 404,
+  tracing_unavailable: undefined,
   ui_unavailable: 500,
   update_invalid: 400,
   workflow_not_found: 404,

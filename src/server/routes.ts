@@ -10,6 +10,7 @@ import { internalRoutes } from './routes/internal.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { cronRoutes } from './routes/crons.ts';
 import { protocolRoutes } from './routes/protocol.ts';
+import { readyRoutes } from './routes/ready.ts';
 import { runRoutes } from './routes/runs.ts';
 import { stateRoutes } from './routes/states.ts';
 import { storeRoutes } from './routes/store.ts';
@@ -30,6 +31,7 @@ const NOUNS: readonly [HttpPart, (context: RouteContext) => Router][] = [
   ['store', storeRoutes],
   ['meta', metricsRoutes],
   ['meta', systemRoutes],
+  ['meta', readyRoutes],
   ['meta', docsRoutes],
   ['runs', webhookRoutes],
   ['runs', cronRoutes],

@@ -12,6 +12,7 @@ import type { Visibility } from '../postgres/visibility.ts';
 import type { NewRun } from '../runs/create.ts';
 import { USER_KEYS } from '../runs/run.ts';
 import type { RunKwargs } from '../runs/run.ts';
+import { activeTraceparent } from '../telemetry/tracing.ts';
 import { tracerFields } from './langsmith-fields.ts';
 import type { RunCreate } from './schemas/run.ts';
 
@@ -258,7 +259,9 @@ function kwargsOf(
   const modes = body.stream_mode ?? [];
   const streamMode = Array.isArray(modes) ? modes : [modes];
   const { command } = body;
+  const trace = activeTraceparent();
   return {
+    ...(trace === undefined ? {} : { trace }),
     input: body.input ?? null,
     command: command == null ? null : withoutUndefined(command),
     stream_mode: streamMode.length === 0 ? ['values'] : streamMode,

@@ -1,5 +1,5 @@
 /** A run as the API shows it. */
-import type { RunRow } from '../runs/run.ts';
+import type { RunKwargs, RunRow } from '../runs/run.ts';
 
 export function runView(row: RunRow): object {
   return {
@@ -10,7 +10,11 @@ export function runView(row: RunRow): object {
     updated_at: row.updated_at,
     status: row.status,
     metadata: row.metadata,
-    kwargs: row.kwargs,
+    kwargs: withoutTrace(row.kwargs),
     multitask_strategy: row.multitask_strategy,
   };
+}
+
+function withoutTrace({ trace: _, ...kwargs }: RunKwargs): Omit<RunKwargs, 'trace'> {
+  return kwargs;
 }

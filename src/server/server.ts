@@ -14,11 +14,14 @@ import { createTermAttempts } from './attempts.ts';
 import type { RouteContext } from './context.ts';
 import { cors } from './cors.ts';
 import { createCustomApp } from './custom-app.ts';
+import { createDeployment } from './deployment.ts';
 import type { ServerDeps } from './deps.ts';
 import { createOpenResponses } from './open-responses.ts';
+import { OPS_PATH, opsRoutes } from './ops/ops.ts';
 import { createPostgresGuard } from './postgres-guard.ts';
 import { notFound, problemHandler, sendText } from './problem.ts';
 import { routes } from './routes.ts';
+import { traceRequests } from './trace-requests.ts';
 import { createUiBundles } from './ui-bundles.ts';
 import { createIdSuffixes } from './v2/event-ids.ts';
 import { acceptSockets } from './v2/sockets.ts';
@@ -47,11 +50,13 @@ export function createServer(deps: ServerDeps): Server {
   const custom = createCustomApp(deps.http?.app);
   const servesUi = deps.http?.disabled.includes('ui') !== true;
   const bundles = createUiBundles(servesUi ? deps.ui : undefined, deps.log);
+  const guard = createPostgresGuard(deps.pool);
   const context: RouteContext = {
     ...deps,
     open,
     bundles,
-    guard: createPostgresGuard(deps.pool),
+    guard,
+    deployment: createDeployment(deps, guard),
     attempts: createTermAttempts(deps.pool),
     suffixes: createIdSuffixes(deps.pool),
   };
@@ -151,8 +156,11 @@ function createApp(context: RouteContext, custom: RequestHandler): Express {
     sendText(response, 503, 'This server is stopping, try again');
   };
 
+  // In front of CORS and the project's own authentication: it has its own, and no other page may read it.
+  if (context.http?.disabled.includes('meta') !== true)
+    app.use(OPS_PATH, refuseWhenStopping, opsRoutes(context));
   const authenticate = authentication(context.auth);
-  app.use(cors(context.http?.cors), refuseWhenStopping);
+  app.use(traceRequests, cors(context.http?.cors), refuseWhenStopping);
   // The project may open its own routes; the API stays behind.
   if (context.http?.customRouteAuth === false) app.use(custom, authenticate);
   else app.use(authenticate, custom);

@@ -1,11 +1,16 @@
 /** Every metric of the system, in one place. Names follow the words of ARCHITECTURE.md; units are in the names. */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/** From a script's millisecond to a run that waited ten minutes for a worker. */
+const STAGE_BUCKETS = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 600,
+];
 
 // eslint-disable-next-line @typescript-eslint/explicit-module-boundary-types -- the declarations below are the type
 export function createMetrics() {
   const registry = new Registry();
   const registers = [registry];
-  return {
+  const metrics = {
     registry,
     fenced: new Counter({
       name: 'millrace_fenced_total',
@@ -33,6 +38,65 @@ export function createMetrics() {
       name: 'millrace_runs_active',
       help: 'Runs of the whole deployment that wait for a worker or have one',
       labelNames: ['status'] as const,
+      registers,
+    }),
+    stageSeconds: new Histogram({
+      name: 'millrace_stage_seconds',
+      help: 'What the stages of a run take: submit (POST, transaction), wait (due until claimed, first attempt), claim (statement), open (right to the log), execute (graph), end (terminal transaction); and sweep',
+      labelNames: ['stage'] as const,
+      buckets: STAGE_BUCKETS,
+      registers,
+    }),
+    queueDepth: new Gauge({
+      name: 'millrace_queue_depth',
+      help: 'Runs of the whole deployment that wait: due (for a worker) or delayed (for their time)',
+      labelNames: ['state'] as const,
+      registers,
+    }),
+    queueOldestSeconds: new Gauge({
+      name: 'millrace_queue_oldest_seconds',
+      help: 'How long the oldest run has waited for a worker; 0 when none does',
+      registers,
+    }),
+    queueWakeUps: new Gauge({
+      name: 'millrace_queue_wake_ups',
+      help: 'Wake-ups that wait in the run queue; absent when it cannot tell',
+      registers,
+    }),
+    workersAlive: new Gauge({
+      name: 'millrace_workers_alive',
+      help: 'Workers of the whole deployment that are not silent',
+      registers,
+    }),
+    workerSlots: new Gauge({
+      name: 'millrace_worker_slots',
+      help: 'Runs that all workers together can execute at once',
+      registers,
+    }),
+    workersWanted: new Gauge({
+      name: 'millrace_workers_wanted',
+      help: 'Workers that the backlog asks for: threads with a run running or due, divided by the slots of a worker',
+      registers,
+    }),
+    notifyUsage: new Gauge({
+      name: 'millrace_notify_queue_usage',
+      help: "How full Postgres' queue of notifications is, 0 to 1",
+      registers,
+    }),
+    archiveLagSeconds: new Gauge({
+      name: 'millrace_archive_lag_seconds',
+      help: 'Age of the oldest mark: how long a log with events that only Redis has waits for an archiver',
+      registers,
+    }),
+    eventsUnarchived: new Gauge({
+      name: 'millrace_events_unarchived',
+      help: 'Events that only Redis has, in the logs with the oldest marks',
+      registers,
+    }),
+    sweeps: new Counter({
+      name: 'millrace_sweeps_total',
+      help: 'Looks for what a crash left behind',
+      labelNames: ['outcome'] as const,
       registers,
     }),
     runsRunning: new Gauge({
@@ -75,5 +139,29 @@ export function createMetrics() {
       registers,
     }),
   };
+  // From the start: a series that begins with its first event is, for Prometheus, no increase.
+  for (const reason of ['lost', 'shutdown', 'transient']) metrics.runsRequeued.inc({ reason }, 0);
+  for (const status of ['success', 'error', 'timeout', 'interrupted'])
+    metrics.runsEnded.inc({ status }, 0);
+  for (const outcome of ['delivered', 'failed', 'dead']) metrics.webhooks.inc({ outcome }, 0);
+  for (const outcome of ['ok', 'failed']) metrics.sweeps.inc({ outcome }, 0);
+  // Of the deployment: told by who looks it up (server/routes/metrics.ts). A zero would say that nothing waits.
+  for (const gauge of [
+    metrics.queueOldestSeconds,
+    metrics.queueWakeUps,
+    metrics.workersAlive,
+    metrics.workerSlots,
+    metrics.workersWanted,
+    metrics.notifyUsage,
+    metrics.archiveLagSeconds,
+    metrics.eventsUnarchived,
+  ])
+    gauge.remove();
+  return metrics;
 }
 export type Metrics = ReturnType<typeof createMetrics>;
+
+/** Memory, CPU and event loop of this process. Once a process: it watches the garbage collector. */
+export function collectProcessMetrics({ registry }: Pick<Metrics, 'registry'>): void {
+  collectDefaultMetrics({ register: registry });
+}

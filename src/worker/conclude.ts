@@ -14,6 +14,7 @@ import { publishEnd } from '../runs/publish-end.ts';
 import type { PublishEndDeps } from '../runs/publish-end.ts';
 import type { CancelAction } from '../runs/run.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { Tell } from '../telemetry/tell.ts';
 import { endingOf, restOf } from './ending.ts';
 import type { Outcome } from './outcome.ts';
 import { errorOf, failed } from './outcome.ts';
@@ -24,7 +25,8 @@ const FINISH_RETRY_MS = { first: 50, max: 1_000 };
 
 export interface ConcludeDeps extends PublishEndDeps {
   readonly pool: Pool;
-  readonly metrics: Metrics;
+  readonly metrics: Pick<Metrics, 'runsRunning' | 'stageSeconds'>;
+  readonly tell: Tell;
 }
 
 /** The attempt that is over. */
@@ -62,10 +64,10 @@ export async function endRun(
     finished = await persist(() => rollBackRun(deps.pool, ending));
   }
   if (finished.outcome !== 'ended') {
-    deps.metrics.fenced.inc();
+    deps.tell.runFenced(claim.runId);
     return;
   }
-  deps.metrics.runsEnded.inc({ status });
+  deps.tell.runEnded(owner, status);
   const { threadId, runId, lastSeq, term } = ending;
   publishEnd(deps, owner, { threadId, runId, status, lastSeq, term }, finished.next, unsent);
   if (ending.webhook !== null) deps.signals.publish('webhook', runId);
@@ -86,7 +88,7 @@ export async function handOver(
     handOverRun(deps.pool, { threadId, runId, term, rest, lastSeq }, failures),
   );
   deps.signals.publish('log', threadId);
-  deps.metrics.runsRequeued.inc({ reason: failures === 0 ? 'shutdown' : 'transient' });
+  deps.tell.runRequeued(failures === 0 ? 'shutdown' : 'transient', runId);
   if (next === undefined) return;
   deps.queue.wake([next]);
   // The queue's own notice may go to this process, which is about to stop: others look at once.

@@ -14,6 +14,7 @@ import { isTransient } from '../postgres/pool.ts';
 import type { Claim } from '../runs/claim.ts';
 import { FAILURES_MAX } from '../runs/lease.ts';
 import { openTerm } from '../runs/term.ts';
+import { contextOf, currentContext, failSpan, recordSpan, traced } from '../telemetry/tracing.ts';
 import { endRun, handOver } from './conclude.ts';
 import type { ConcludeDeps } from './conclude.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
@@ -52,7 +53,27 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     abort.abort(new RunStoppedError(`run ${claim.runId} was stopped: ${why.kind}`));
   }
 
-  async function run(): Promise<void> {
+  function run(): Promise<void> {
+    return traced(
+      'run',
+      {
+        parent: contextOf(claim.kwargs.trace),
+        attributes: {
+          'run.id': claim.runId,
+          'run.attempt': claim.attempt,
+          'thread.id': claim.threadId,
+          'graph.id': claim.graphId ?? '',
+        },
+      },
+      async (span) => {
+        await hold();
+        if (reason !== undefined) failSpan(span, `stopped: ${reason.kind}`);
+        span.end();
+      },
+    );
+  }
+
+  async function hold(): Promise<void> {
     deps.metrics.runsRunning.inc();
     const timer = setTimeout(() => {
       stop({ kind: 'timeout' });
@@ -78,13 +99,16 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
   }
 
   async function attempt(): Promise<void> {
+    const opened = stage('open');
     const owner = await openTerm(deps, claim);
+    opened();
     if (owner === undefined) {
-      deps.metrics.fenced.inc();
+      deps.tell.runFenced(claim.runId);
       return;
     }
     const writer = writerFor(owner);
     if (claim.cancelAction !== null) stop({ kind: 'cancel', action: claim.cancelAction });
+    const executed = stage('execute');
     const outcome =
       claim.failures >= FAILURES_MAX && reason === undefined
         ? deadLetter(writer, claim.failures)
@@ -92,7 +116,21 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
             outcomeOf(runGraph(deps, claim, owner, writer, abort.signal)),
             leftBehind(),
           ]);
+    executed();
+    const concluded = stage('end');
     await conclude(owner, writer, outcome);
+    concluded();
+  }
+
+  /** A stage begins: its time goes to the metrics and, as a span, under the run. @returns ends it */
+  function stage(name: 'open' | 'execute' | 'end'): () => void {
+    const parent = currentContext();
+    const startMs = Date.now();
+    const measured = deps.metrics.stageSeconds.startTimer({ stage: name });
+    return () => {
+      measured();
+      recordSpan(name, parent, { startMs, endMs: Date.now() });
+    };
   }
 
   function writerFor(owner: LogOwner): LogWriter {
@@ -154,7 +192,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
   /** Somebody else owns the run. */
   function leave(writer: LogWriter): void {
     writer.finish();
-    deps.metrics.fenced.inc();
+    deps.tell.runFenced(claim.runId);
   }
 
   return { runId: claim.runId, stop, done: run() };

@@ -29,18 +29,12 @@ export interface LeaseKeeper extends Service {
 }
 
 export type LeaseKeeperOptions = Omit<LeaseThreadOptions, 'pulse' | 'runs'> & {
-  /** Most runs that are held at once. */
-  readonly slots: number;
   onTrouble(what: string, error: unknown): void;
 };
 
-export function createLeaseKeeper({
-  onTrouble,
-  slots,
-  ...options
-}: LeaseKeeperOptions): LeaseKeeper {
+export function createLeaseKeeper({ onTrouble, ...options }: LeaseKeeperOptions): LeaseKeeper {
   const holders = new Map<string, { term: number; slot: number; holder: LeaseHolder }>();
-  const runs = createLeaseMemory(slots);
+  const runs = createLeaseMemory(options.slots);
   const table = openLeaseTable(runs);
   const pulse = new SharedArrayBuffer(8);
   const beat = (): void => void Atomics.store(new BigInt64Array(pulse), 0, BigInt(Date.now()));

@@ -3,10 +3,14 @@ import type { CancelAction } from '../runs/run.ts';
 
 export interface LeaseThreadOptions {
   databaseUrl: string;
+  /** See PoolOptions. */
+  prepare: boolean;
   /** undefined: no heartbeat keys. */
   redisUrl: string | undefined;
   heartbeatKeyPrefix: string;
   workerId: string;
+  /** Runs at once, for who counts workers. */
+  slots: number;
   intervalMs: number;
   leaseMs: number;
   stallLimitMs: number;

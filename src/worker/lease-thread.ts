@@ -8,6 +8,7 @@ import { connectCommands } from '../redis/connect.ts';
 import { createPool } from '../postgres/pool.ts';
 import { renewLeases } from '../runs/lease.ts';
 import { openLeaseTable } from './lease-table.ts';
+import { beatWorker, removeWorker } from '../runs/workers.ts';
 import type { FromLeaseThread, LeaseThreadOptions, ToLeaseThread } from './lease-messages.ts';
 
 /** Most runs are over before anybody could miss their heartbeat key: only who is there at two looks gets one. */
@@ -27,7 +28,12 @@ const trouble =
   };
 
 const pool = createPool(
-  { url: options.databaseUrl, connectionsMax: 1, name: 'millrace-lease' },
+  {
+    url: options.databaseUrl,
+    connectionsMax: 1,
+    name: 'millrace-lease',
+    prepare: options.prepare,
+  },
   trouble('lease connection'),
 );
 const redis =
@@ -35,10 +41,18 @@ const redis =
     ? undefined
     : connectCommands({ url: options.redisUrl, name: 'millrace-lease' }, () => undefined);
 
+const stalledFor = (): number => Date.now() - Number(Atomics.load(pulse, 0));
+
+/** Says that this worker is there, whether it has a run or not. */
+async function beat(): Promise<void> {
+  if (stalledFor() > options.stallLimitMs) return;
+  await beatWorker(pool, options).catch(trouble('worker beat'));
+}
+
 async function renew(): Promise<void> {
-  const stalledMs = Date.now() - Number(Atomics.load(pulse, 0));
   const held = table.held();
   for (const [runId, term] of told) if (held.get(runId) !== term) told.delete(runId);
+  const stalledMs = stalledFor();
   if (held.size === 0) return;
   if (stalledMs > options.stallLimitMs) {
     trouble('leases')(new Error(`event loop stands still for ${stalledMs} ms: not renewed`));
@@ -70,10 +84,11 @@ async function renew(): Promise<void> {
 /** The documented heartbeat keys: a mirror for existing tools, nothing here reads them. */
 function mirror(runIds: readonly string[]): void {
   if (redis?.status !== 'ready') return;
-  const pipeline = redis.pipeline();
+  // Not a pipeline: in a cluster each key is somewhere else.
   for (const runId of runIds)
-    pipeline.set(`${options.heartbeatKeyPrefix}${runId}`, options.workerId, 'PX', options.leaseMs);
-  void pipeline.exec().catch(() => undefined);
+    redis
+      .set(`${options.heartbeatKeyPrefix}${runId}`, options.workerId, 'PX', options.leaseMs)
+      .catch(() => undefined);
 }
 
 /** Runs of the last look, and those of them whose key was written then or before. */
@@ -106,7 +121,16 @@ function renewSoon(): void {
     renewing = false;
   })();
 }
-const timer = setInterval(renewSoon, options.intervalMs);
+/** Postgres away: the next beat waits for this one. */
+let beating: Promise<void> | undefined;
+function beatSoon(): void {
+  beating ??= beat().finally(() => (beating = undefined));
+}
+const timer = setInterval(() => {
+  renewSoon();
+  beatSoon();
+}, options.intervalMs);
+beatSoon();
 
 parentPort?.on('message', (message: ToLeaseThread) => {
   switch (message.type) {
@@ -117,7 +141,11 @@ parentPort?.on('message', (message: ToLeaseThread) => {
       clearInterval(timer);
       clearInterval(mirrorTimer);
       redis?.disconnect();
-      void pool.end().finally(() => parentPort?.close());
+      void (beating ?? Promise.resolve())
+        .then(() => removeWorker(pool, options.workerId))
+        .catch(() => undefined)
+        .then(() => pool.end())
+        .finally(() => parentPort?.close());
   }
 });
 

@@ -6,6 +6,7 @@ import { encodeData } from '../graphs/serialise.ts';
 import { rootLifecycle } from '../protocol/lifecycle.ts';
 import type { Claim } from '../runs/claim.ts';
 import { userConfigurable } from '../runs/run.ts';
+import { currentContext, recordSpan } from '../telemetry/tracing.ts';
 import { feedbackUrls } from './feedback.ts';
 import type { LangSmith } from './feedback.ts';
 
@@ -32,6 +33,7 @@ export async function runGraph(
   const { graph_id: named } = kwargs.config.configurable;
   const graph = await deps.graphs.get(claim.graphId ?? (typeof named === 'string' ? named : ''));
   const result = await graph.execute({
+    onStep: stepSpans(),
     runId: claim.runId,
     threadId: claim.threadId,
     attempt: claim.attempt,
@@ -64,6 +66,20 @@ export async function runGraph(
   });
   await askForFeedback(deps, claim, writer, signal);
   return result;
+}
+
+/** A span a superstep, from the end of the one before it in the same graph. */
+function stepSpans(): (step: number, ns: string) => void {
+  const parent = currentContext();
+  const begun = Date.now();
+  /** Of the graph and of each subgraph: when its last superstep was over. */
+  const stepped = new Map<string, number>();
+  return (step, ns) => {
+    const endMs = Date.now();
+    const startMs = stepped.get(ns) ?? begun;
+    stepped.set(ns, endMs);
+    recordSpan('superstep', parent, { startMs, endMs }, { 'graph.step': step, 'graph.ns': ns });
+  };
 }
 
 const wantsFeedback = ({ langSmith }: RunGraphDeps, { kwargs }: Claim): boolean =>

@@ -6,6 +6,7 @@ import type { Service } from '../lib/service.ts';
 import type { RunConsumer, RunHandler } from '../queue/port.ts';
 import { claimNextRun, claimRun } from '../runs/claim.ts';
 import type { Claim, Claimer } from '../runs/claim.ts';
+import { contextOf, recordSpan } from '../telemetry/tracing.ts';
 import { execute } from './execute.ts';
 import type { ActiveRun, ExecuteDeps } from './execute.ts';
 
@@ -42,7 +43,19 @@ export function createWorker(deps: WorkerDeps): Worker {
 
   const free = (): boolean => !stopping && active.size + claiming < deps.slots;
 
-  function begin(claim: Claim): ActiveRun {
+  /** @param begun when the claim was asked for, of performance.now */
+  function begin(claim: Claim, begun: number): ActiveRun {
+    deps.tell.runClaimed(claim, {
+      wait: claim.attempt === 1 ? Math.max(claim.dueSeconds, 0) : undefined,
+      claim: (performance.now() - begun) / 1_000,
+    });
+    const parent = contextOf(claim.kwargs.trace);
+    const endMs = Date.now();
+    const startMs = endMs - (performance.now() - begun);
+    const ids = { 'run.id': claim.runId, 'run.attempt': claim.attempt };
+    if (claim.attempt === 1)
+      recordSpan('queue wait', parent, { startMs: endMs - claim.dueSeconds * 1_000, endMs }, ids);
+    recordSpan('claim', parent, { startMs, endMs }, ids);
     const run = execute(deps, claim);
     active.set(run.runId, run);
     void run.done.then(() => {
@@ -58,6 +71,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     while (!stopping && !free()) await new Promise<void>((resolve) => waiting.push(resolve));
     if (stopping) return false;
     claiming++;
+    const begun = performance.now();
     let claim: Claim | undefined;
     try {
       claim = await claimRun(deps.pool, deps.claimer, runId);
@@ -70,7 +84,7 @@ export function createWorker(deps: WorkerDeps): Worker {
       waiting.shift()?.();
       return true;
     }
-    await begin(claim).done;
+    await begin(claim, begun).done;
     return true;
   };
 
@@ -92,11 +106,12 @@ export function createWorker(deps: WorkerDeps): Worker {
         askedNow = false;
         while (free()) {
           claiming++;
+          const begun = performance.now();
           const claim = await claimNextRun(deps.pool, deps.claimer, ageMs).finally(
             () => claiming--,
           );
           if (claim === undefined) break;
-          begin(claim);
+          begin(claim, begun);
         }
       } while (lookAgain as boolean);
     } catch (error) {

@@ -39,10 +39,14 @@ export async function startTestApp(options: {
   worker?: boolean;
   environment?: Record<string, string>;
   redisUrl?: string;
+  /** A pooler in front of the database, which is then the direct URL. */
+  databaseUrl?: (url: string) => string;
 }): Promise<TestApp> {
   const database = await createTestDatabase();
+  const url = options.databaseUrl?.(database.url) ?? database.url;
   const config = readConfig({
-    DATABASE_URL: database.url,
+    DATABASE_URL: url,
+    ...(url === database.url ? {} : { DATABASE_DIRECT_URL: database.url }),
     KEY_PREFIX: `t${randomBytes(5).toString('hex')}`,
     BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: '0',
     LOG_LEVEL: 'error',
@@ -50,7 +54,7 @@ export async function startTestApp(options: {
     ...options.environment,
   });
   const log = createLog({ level: config.LOG_LEVEL, format: 'text', name: 'test' });
-  const core = await createCore({ ...config, DATABASE_URL: database.url }, log, {
+  const core = await createCore({ ...config, DATABASE_URL: url }, log, {
     ...(options.file === undefined ? { graphs: { test: options.graph } } : { file: options.file }),
   });
   const assistantId = newId();

@@ -1,10 +1,11 @@
 /** The shared Redis of a jest run, and private servers for the tests that break one or need settings. */
-import { execFileSync, spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { freePort } from '../../src/lib/free-port.ts';
 import { isAlive, signal } from './process-family.ts';
+import { findProgram, onPath } from './programs.ts';
 import { createTempFolder, forgetProcess, reapProcess, removeTempFolder } from './reaper.ts';
 import { waitUntil } from './wait-until.ts';
 
@@ -117,7 +118,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<TestRedis>
 }
 
 /** One command over a connection of its own, in the inline-free wire format. */
-function command(port: number, words: string[]): Promise<string> {
+export function command(port: number, words: string[]): Promise<string> {
   const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
   return new Promise((resolve, reject) => {
     const socket = createConnection({ port, host: '127.0.0.1', timeout: 5_000 });
@@ -141,29 +142,12 @@ function command(port: number, words: string[]): Promise<string> {
 
 /** redis-server or valkey-server on PATH; as root on Debian it is installed when missing. */
 export function redisBinary(): string {
-  const found = onPath('redis-server') ?? onPath('valkey-server');
+  const found =
+    onPath('redis-server') ??
+    onPath('valkey-server') ??
+    findProgram('redis-server', 'redis-server');
   if (found !== undefined) return found;
-  const apt = onPath('apt-get');
-  if (process.getuid?.() === 0 && apt !== undefined) {
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-    process.stderr.write('no redis-server on PATH: installing it with apt-get\n');
-    const install = ['install', '-y', '--no-install-recommends', 'redis-server'];
-    try {
-      execFileSync(apt, install, { env, stdio: 'ignore' });
-    } catch {
-      execFileSync(apt, ['update'], { env, stdio: 'ignore' }); // no or old package lists
-      execFileSync(apt, install, { env, stdio: 'ignore' });
-    }
-    const installed = onPath('redis-server');
-    if (installed !== undefined) return installed;
-  }
   throw new Error(
     'these tests need a Redis: install redis-server or valkey-server, or set TEST_REDIS_URL',
   );
-}
-
-function onPath(program: string): string | undefined {
-  // apt installs below /usr/bin; /usr/sbin is not on every user's PATH.
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/bin', '/usr/sbin'];
-  return folders.map((folder) => join(folder, program)).find((file) => existsSync(file));
 }

@@ -47,6 +47,9 @@ export async function execute(
     onFailure: (error) => {
       stop.abort(error);
     },
+    onPut: ({ ns, metadata }) => {
+      execution.onStep?.(Number(metadata['step'] ?? 0), ns);
+    },
   });
   const saver = new LangGraphSaver(dependencies.checkpoints, queue, {
     metadata: checkpointMetadata(execution),

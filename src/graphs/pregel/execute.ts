@@ -35,6 +35,9 @@ export async function executePregel(
     onFailure: (error) => {
       stop.abort(error);
     },
+    onPut: ({ ns, metadata }) => {
+      execution.onStep?.(Number(metadata['step'] ?? 0), ns);
+    },
   });
   const saver = new PregelSaver(dependencies.checkpoints, queue, {
     durability: durability === 'sync' ? 'sync' : 'async',

@@ -13,6 +13,7 @@
 --! args: thread_id, term, first, open, run_id, unarchived_max, ttl_ms, live_channel, live_header, contract_channel, contract_first, payload...
 --! reply: {status, last, archived}: OK | DUP | GAP | FENCED | REOPEN | CLOSED | CANCELLED | BACKPRESSURE
 
+local PUBLISH = 'PUBLISH' -- SPUBLISH in a cluster: scripts.ts
 local meta, stream, dirty = KEYS[1], KEYS[2], KEYS[3]
 local term, first, count = tonumber(ARGV[2]), tonumber(ARGV[3]), #ARGV - 11
 local m = redis.call('HMGET', meta, 't', 'l', 'p', 's', 'c', 'x', 'm')
@@ -47,9 +48,10 @@ else
   redis.call('XADD', dirty, '*', 't', ARGV[1])
   redis.call('HSET', meta, 'l', last, 'm', '1')
 end
-redis.call('PUBLISH', ARGV[8], ARGV[9] .. '\n' .. table.concat(ARGV, '\n', 12))
--- The documented per-run channel: one JSON message an event, only when somebody listens.
-if ARGV[10] ~= '' and redis.call('PUBSUB', 'NUMSUB', ARGV[10])[2] > 0 then
+redis.call(PUBLISH, ARGV[8], ARGV[9] .. '\n' .. table.concat(ARGV, '\n', 12))
+-- The documented per-run channel: one JSON message an event, only when somebody listens. A node of a cluster
+-- does not know who listens at the others.
+if ARGV[10] ~= '' and (PUBLISH == 'SPUBLISH' or redis.call('PUBSUB', 'NUMSUB', ARGV[10])[2] > 0) then
   local n = tonumber(ARGV[11])
   for i = fresh, count do
     local tab = string.find(ARGV[11 + i], '\t', 1, true)

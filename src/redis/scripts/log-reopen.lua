@@ -11,6 +11,7 @@
 --! start: the term's first seq, or '' at a claim
 --! reply: {'OK', last, id, payload, id, payload, ...} the tail's entries, at a claim only | {'FENCED', term}
 
+local PUBLISH = 'PUBLISH' -- SPUBLISH in a cluster: scripts.ts
 local meta, stream, dirty = KEYS[1], KEYS[2], KEYS[3]
 local term, tail_term, archived = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local m, claim = redis.call('HMGET', meta, 't', 'p'), ARGV[5] == ''
@@ -46,5 +47,5 @@ if #keep > 0 then
   redis.call('XADD', dirty, '*', 't', ARGV[1])
   redis.call('HSET', meta, 'm', '1')
 end
-redis.call('PUBLISH', ARGV[7], 'term ' .. term)
+redis.call(PUBLISH, ARGV[7], 'term ' .. term)
 return reply

@@ -1,6 +1,6 @@
 /**
  * What is answered without asking who it is: what load balancers, scrapers and clients need first. None of it names a
- * user's data: /metrics counts, /openapi.json and /docs are the same for every deployment.
+ * user's data: /metrics and /ready count, /openapi.json and /docs are the same for every deployment.
  *
  * These are whole paths, compared as they come: a prefix could be left again by `..`, which the project's
  * own routes would resolve.
@@ -10,8 +10,10 @@ export const PUBLIC_PATHS: ReadonlySet<string> = new Set([
   '/health',
   '/info',
   '/metrics',
+  '/metrics/workers',
   '/ok',
   '/openapi.json',
+  '/ready',
 ]);
 
 /** Assets of user interfaces, which browsers ask for with no header of ours. */

@@ -57,6 +57,24 @@ export const system: Noun = {
       errors: [404],
     },
     {
+      method: 'get',
+      path: '/metrics/workers',
+      summary: 'How many workers the backlog asks for',
+      description:
+        'For autoscalers: threads with a run that is running or due, divided by the slots of a worker.',
+      answer: json(z.looseObject({ workers_wanted: z.int(), workers_alive: z.int() })),
+    },
+    {
+      method: 'get',
+      path: '/ready',
+      summary: 'Whether runs get done',
+      description:
+        '503 when Postgres is away, no worker lives, or a run has waited for one for too long.',
+      answer: json(
+        z.looseObject({ status: z.enum(['ready', 'not ready']), wrong: z.array(z.string()) }),
+      ),
+    },
+    {
       method: 'post',
       path: '/internal/truncate',
       summary: 'Empty the deployment',

@@ -28,7 +28,7 @@ type Answer = (
 ) => void | Promise<void>;
 
 export function createRunRoutes(context: RouteContext): Router {
-  const { pool, submit, guard } = context;
+  const { pool, submit, guard, metrics } = context;
 
   const accept = (
     body: RunCreate,
@@ -36,12 +36,14 @@ export function createRunRoutes(context: RouteContext): Router {
     request: Request,
     response: Response,
     access: Access,
-  ): Promise<SubmittedOnce> =>
-    guard.watch(
-      newRunOf(pool, body, threadId, request.headers, access).then((newRun) =>
-        submitAsked(submit, request, response, threadId, [newRun], access),
-      ),
+  ): Promise<SubmittedOnce> => {
+    const submitted = metrics.stageSeconds.startTimer({ stage: 'submit' });
+    return guard.watch(
+      newRunOf(pool, body, threadId, request.headers, access)
+        .then((newRun) => submitAsked(submit, request, response, threadId, [newRun], access))
+        .finally(submitted),
     );
+  };
 
   const creates =
     (answer: Answer): AskingHandler =>

@@ -20,6 +20,14 @@ test('ok, info, health, metrics and the document', async () => {
   expect((await call('GET', '/docs')).text).toContain('<!doctype html>');
 });
 
+test('ready, and how many workers the backlog wants', async () => {
+  expect((await call('GET', '/ready')).json()).toMatchObject({ status: 'ready', wrong: [] });
+  expect((await call('GET', '/metrics/workers')).json()).toMatchObject({
+    workers_wanted: expect.any(Number) as number,
+    workers_alive: 2,
+  });
+});
+
 test('requests go to both servers', async () => {
   const by = new Set<string | null>();
   // Other files' requests are in between, so no strict turns.

@@ -45,8 +45,10 @@ test('what is open names no resource', () => {
     '/health',
     '/info',
     '/metrics',
+    '/metrics/workers',
     '/ok',
     '/openapi.json',
+    '/ready',
     '/ui/:agent/:file',
   ]);
 });
