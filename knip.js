@@ -28,6 +28,8 @@ export default {
     '@langchain/langgraph-ui',
     'shared-by-the-page',
   ],
+  // Comes with redis-server.
+  ignoreBinaries: ['redis-cli'],
   // An error class next to the code that throws it is exported for those who catch it.
   ignoreExportsUsedInFile: true,
 };

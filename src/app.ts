@@ -9,10 +9,14 @@ import { createBus } from './bus/bus.ts';
 import { createBusChannels } from './bus/channels.ts';
 import { createPubSubTransport } from './bus/pubsub.ts';
 import { deleteExpiredMessages } from './bus/store.ts';
+import { createContractCancels } from './compat/cancel.ts';
+import { contractNames } from './compat/names.ts';
+import { createStreamChannels } from './compat/stream-channels.ts';
 import { CheckpointStorage } from './checkpoints/storage.ts';
 import { createDirectBackend } from './events/direct-backend.ts';
 import { createRunEnds } from './events/ends.ts';
 import { createLogHub } from './events/hub.ts';
+import { createLiveTeller } from './events/live.ts';
 import type { ReaderDeps } from './events/reader.ts';
 import { createRedisBackend } from './events/redis-backend.ts';
 import { readLangGraphJson } from './graphs/langgraph-json.ts';
@@ -31,7 +35,11 @@ import { createPool } from './postgres/pool.ts';
 import { createMemorySignals, createPostgresSignals } from './postgres/signals.ts';
 import { createQueueBoard } from './queue/board.ts';
 import { createBullmqConsumer, createBullmqQueue } from './queue/bullmq.ts';
-import { createSignalQueue } from './queue/signal.ts';
+import { besideList, takeBeside } from './queue/beside-list.ts';
+import type { BesideListOptions } from './queue/beside-list.ts';
+import { createListConsumer, createListQueue } from './queue/list.ts';
+import { createMemoryQueue } from './queue/memory.ts';
+import type { RunConsumer, RunHandler, RunQueue } from './queue/port.ts';
 import {
   connectBlocking,
   connectCommands,
@@ -40,9 +48,11 @@ import {
 } from './redis/connect.ts';
 import { isCluster } from './redis/address.ts';
 import { createKeys } from './redis/keys.ts';
-import { refuseEviction } from './redis/policy.ts';
+import { refuseEviction, RedisUnavailableError } from './redis/policy.ts';
 import { createScripts } from './redis/scripts.ts';
+import { cancelById } from './runs/submit.ts';
 import type { SubmitDeps } from './runs/submit.ts';
+import type { FairnessRules } from './runs/fairness.ts';
 import { deleteGoneWorkers } from './runs/workers.ts';
 import { cronRunsOf } from './server/cron-run.ts';
 import type { Log } from './telemetry/log.ts';
@@ -131,8 +141,24 @@ export async function createCore(
           })),
         };
   if (redis !== undefined) {
-    if (await isReachable(redis.commands, REDIS_START_MS)) await refuseEviction(redis.commands);
-    else log.warn('Redis does not answer: on the direct path until it does', { url: redisUrl });
+    try {
+      if (await isReachable(redis.commands, REDIS_START_MS)) await refuseEviction(redis.commands);
+      else if (config.START_WITHOUT_REDIS)
+        log.warn('Redis unavailable (fallback to memory): through Postgres until it answers');
+      else
+        throw new RedisUnavailableError(
+          'REDIS_URL: Redis does not answer. Start it, or set START_WITHOUT_REDIS=true to begin without it',
+        );
+    } catch (error) {
+      for (const connection of [
+        redis.commands,
+        redis.subscriber,
+        ...redis.blocking.map((blocking) => blocking.connection),
+      ])
+        connection.disconnect();
+      await pool.end();
+      throw error;
+    }
   }
   const scripts = redis && createScripts(redis.commands, sharded);
 
@@ -144,18 +170,47 @@ export async function createCore(
           prefix: config.KEY_PREFIX,
           onError: onError('listen'),
         });
-  const signalQueue = createSignalQueue(signals);
-  const queue =
-    redisUrl === undefined
-      ? signalQueue
-      : createBullmqQueue({
-          redisUrl,
-          prefix: config.KEY_PREFIX,
+  const names = contractNames({
+    preset: config.CONTRACT_NAMES,
+    keyPrefix: config.KEY_PREFIX,
+    prefix: config.CONTRACT_PREFIX,
+    runPrefix: config.CONTRACT_RUN_PREFIX,
+  });
+  const contractChannel = (runId: string): string => names.events(runId);
+  const memoryQueue = createMemoryQueue(signals);
+  const beside: BesideListOptions | undefined =
+    redis !== undefined && config.QUEUE_BACKEND === 'bullmq' && config.CONTRACT_WAKE_LIST
+      ? {
+          redis: redis.commands,
+          list: names.wakeList,
+          lengthMax: config.CONTRACT_WAKE_LIST_MAX,
           onTrouble,
-          onRefused: (runs) => {
-            signalQueue.wake(runs);
-          },
-        });
+        }
+      : undefined;
+  const queue = createQueue();
+  function createQueue(): RunQueue {
+    if (redis === undefined || scripts === undefined || config.QUEUE_BACKEND === 'memory')
+      return memoryQueue;
+    if (config.QUEUE_BACKEND === 'list')
+      return createListQueue({
+        redis: redis.commands,
+        scripts,
+        list: names.wakeList,
+        onTrouble,
+        onRefused: () => {
+          signals.publish('queue', '');
+        },
+      });
+    const bullmq = createBullmqQueue({
+      redisUrl: redis.url,
+      prefix: config.KEY_PREFIX,
+      onTrouble,
+      onRefused: (runs) => {
+        memoryQueue.wake(runs);
+      },
+    });
+    return beside === undefined ? bullmq : besideList(bullmq, beside);
+  }
 
   const board =
     redisUrl === undefined
@@ -174,16 +229,20 @@ export async function createCore(
     onRewind: tell.readerRewound,
   };
   const redisLog =
-    redis === undefined || scripts === undefined
+    redis === undefined || scripts === undefined || !config.EVENTS_IN_REDIS
       ? undefined
       : createRedisBackend({
           redis: redis.commands,
           keys,
           scripts,
           unarchivedMax: config.LOG_UNARCHIVED_MAX,
-          contractChannel: (runId) => `run:${runId}:events`,
+          contractChannel,
         });
-  const directLog = createDirectBackend({ db: pool, signals });
+  const live =
+    redis === undefined || scripts === undefined || config.EVENTS_IN_REDIS
+      ? undefined
+      : createLiveTeller({ redis: redis.commands, keys, scripts, contractChannel, onTrouble });
+  const directLog = createDirectBackend({ db: pool, signals, live });
 
   const store = createProjectStore(pool, project?.store);
   const busTransport = createPubSubTransport({
@@ -230,7 +289,33 @@ export async function createCore(
       },
     },
   );
-  const submit: SubmitDeps = { pool, queue, signals, keys, scripts, onTrouble };
+  const fairness: FairnessRules = {
+    keys: config.FAIR_KEY,
+    limits: config.FAIR_LIMITS,
+    stepSecs: config.PRIORITY_STEP_SECS,
+  };
+  const contract =
+    redis === undefined
+      ? undefined
+      : createContractCancels({
+          names,
+          commands: redis.commands,
+          subscriber: redis.subscriber,
+          async cancel(runId, action) {
+            await cancelById(submit, runId, action);
+          },
+          onTrouble,
+        });
+  const submit: SubmitDeps = {
+    pool,
+    queue,
+    signals,
+    keys,
+    scripts,
+    fairness,
+    contract,
+    onTrouble,
+  };
   const claimer = { workerId: config.WORKER_ID, leaseMs: config.WORKER_HEARTBEAT_TTL * 1_000 };
   const webhooks = createWebhookSender({
     pool,
@@ -260,13 +345,17 @@ export async function createCore(
       keys,
       scripts,
       redisLog,
+      live,
+      contractChannel,
       signals,
       queue,
+      fairness,
       tell,
       claimer,
       onTrouble,
       intervalMs: config.SWEEPER_INTERVAL * 1_000,
       leaseMs: claimer.leaseMs,
+      pendingTimeoutMs: config.PENDING_TIMEOUT_SECS * 1_000,
       cancelDeadlineMs: config.CANCEL_DEADLINE_SECS * 1_000,
       temporaryThreadTtlMs: config.TEMPORARY_THREAD_TTL_SECS * 1_000,
       expirers: [
@@ -277,6 +366,7 @@ export async function createCore(
       ],
     }),
   ];
+  // In the strict mode, too: what a process of another mode has left in Redis.
   if (redis !== undefined && scripts !== undefined)
     for (const { stream, connection } of redis.blocking)
       chores.push(
@@ -293,7 +383,14 @@ export async function createCore(
         }),
       );
 
-  const services: Service[] = [signals, ends, hub, busTransport, ...chores];
+  const services: Service[] = [
+    signals,
+    ends,
+    hub,
+    busTransport,
+    ...(contract === undefined ? [] : [contract]),
+    ...chores,
+  ];
 
   return {
     config,
@@ -323,6 +420,16 @@ export async function createCore(
     claimer,
     redisLog,
     directLog,
+    live,
+    names,
+    contract,
+    contractChannel,
+    fairness,
+    beside,
+    streamChannels:
+      redis !== undefined && config.CONTRACT_STREAM_CHANNELS
+        ? createStreamChannels({ names, subscriber: redis.subscriber })
+        : undefined,
     webhooks,
     onTrouble,
     async start(): Promise<void> {
@@ -347,12 +454,17 @@ export function createWorkerOf(core: Core): Worker {
     databaseUrl: config.DATABASE_URL,
     prepare: config.DATABASE_PREPARE,
     redisUrl: redis?.url,
-    heartbeatKeyPrefix: `${config.KEY_PREFIX}:heartbeat:`,
+    contract: {
+      heartbeatPrefix: core.names.heartbeatPrefix,
+      attemptPrefix: core.names.attemptPrefix,
+      cancelPrefix: core.names.cancelPrefix,
+    },
     workerId: config.WORKER_ID,
     slots: config.N_JOBS_PER_WORKER,
     intervalMs: config.WORKER_HEARTBEAT_INTERVAL * 1_000,
     leaseMs: core.claimer.leaseMs,
     stallLimitMs: config.WORKER_STALL_LIMIT * 1_000,
+    onNote: (runId, note) => core.contract?.receive(runId, note),
     onTrouble: core.onTrouble,
   });
   const host = createAgentHost({
@@ -371,19 +483,10 @@ export function createWorkerOf(core: Core): Worker {
     graceMs: config.BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS * 1_000,
     timeoutMs: config.BG_JOB_TIMEOUT_SECS * 1_000,
     consumer:
-      redis === undefined
+      redis === undefined || config.QUEUE_BACKEND === 'memory'
         ? undefined
-        : (handler) =>
-            createBullmqConsumer(
-              {
-                redisUrl: redis.url,
-                prefix: config.KEY_PREFIX,
-                concurrency: config.N_JOBS_PER_WORKER,
-                onTrouble: core.onTrouble,
-              },
-              handler,
-            ),
-    wakeUpsWork: () => redis?.commands.status === 'ready',
+        : (handler) => createConsumer(core, redis, handler),
+    wakeUpsWork: () => config.QUEUE_BACKEND !== 'memory' && redis?.commands.status === 'ready',
   });
   return {
     active: () => worker.active(),
@@ -396,4 +499,33 @@ export function createWorkerOf(core: Core): Worker {
       await host.stop();
     },
   };
+}
+
+function createConsumer(
+  { config, names, beside, onTrouble }: Core,
+  redis: NonNullable<Core['redis']>,
+  handler: RunHandler,
+): RunConsumer {
+  const concurrency = config.N_JOBS_PER_WORKER;
+  if (config.QUEUE_BACKEND === 'list')
+    return createListConsumer(
+      {
+        commands: redis.commands,
+        connect: () =>
+          connectBlocking({ url: redis.url, name: 'millrace-wake-list' }, (error) => {
+            onTrouble('redis wake-up list', error);
+          }),
+        list: names.wakeList,
+        concurrency,
+        onTrouble,
+        onGarbage: (shown) => {
+          onTrouble('control message ignored', new Error(`wake-up list: ${JSON.stringify(shown)}`));
+        },
+      },
+      handler,
+    );
+  return createBullmqConsumer(
+    { redisUrl: redis.url, prefix: config.KEY_PREFIX, concurrency, onTrouble },
+    beside === undefined ? handler : takeBeside(handler, beside),
+  );
 }

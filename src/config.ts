@@ -5,7 +5,12 @@
 import { hostname } from 'node:os';
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
+import { CONTRACT_PRESETS } from './compat/names.ts';
+import type { ContractPreset } from './compat/names.ts';
 import { AppError } from './errors.ts';
+import { QUEUE_BACKENDS } from './queue/port.ts';
+import type { QueueBackend } from './queue/port.ts';
+import { KEY_PATH } from './runs/fairness.ts';
 import { parseRedisAddress, REDIS_URL_EXPECTED } from './redis/address.ts';
 
 export class ConfigInvalidError extends AppError {
@@ -25,6 +30,13 @@ const url = (...protocols: string[]): z.ZodType<string> =>
   z.string().refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), {
     message: `expected a URL that begins with ${protocols.map((p) => `${p}//`).join(' or ')}`,
   });
+
+const redisPrefix = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9_:{}.-]{1,64}$/,
+    'expected up to 64 characters A-Z, a-z, 0-9, _, :, {, }, . and -',
+  );
 
 /** undefined for what is no JSON: the schema says what was expected. */
 function parseJson(text: string): unknown {
@@ -51,6 +63,31 @@ const Environment = z.object({
   /** Hash tags that logs are spread over: each is in one slot of a cluster. Unset: 8 in a cluster, else 1. */
   REDIS_LOG_SHARDS: z.coerce.number().int().min(1).max(256).optional(),
   STREAMING_BACKEND: z.enum(['redis', 'memory']).optional(),
+  /** Default: bullmq with Redis, memory without. */
+  QUEUE_BACKEND: z.enum(QUEUE_BACKENDS).optional(),
+  /**
+   * The second document's variable. Checkpoints are written under the fence of their run's term, in the transaction
+   * that ends it; @langchain/langgraph-checkpoint-redis can do neither, so it is refused by name, not taken silently.
+   */
+  CHECKPOINTER_TYPE: z
+    .literal('postgres', {
+      message:
+        'expected postgres: checkpoints in Redis would not be fenced, and are not supported. Leave it unset',
+    })
+    .default('postgres'),
+  /** false, the strict mode: no event is ever stored in Redis; live ones are told by PubSub, Postgres has them all. */
+  EVENTS_IN_REDIS: flag(true),
+  /** Whether a process starts when Redis does not answer. Default: yes, but in production (NODE_ENV) no. */
+  START_WITHOUT_REDIS: z.stringbool().optional(),
+  /** Whose documented names are kept (src/compat/names.ts), and prefixes in place of the preset's. */
+  CONTRACT_NAMES: z.enum(Object.keys(CONTRACT_PRESETS) as [ContractPreset]).default('millrace'),
+  CONTRACT_PREFIX: redisPrefix.optional(),
+  CONTRACT_RUN_PREFIX: redisPrefix.optional(),
+  /** Beside another queue: keep the documented wake-up list, at most so many elements. Default: with CONTRACT_NAMES=aegra. */
+  CONTRACT_WAKE_LIST: z.stringbool().optional(),
+  CONTRACT_WAKE_LIST_MAX: count(10_000, 1, 1_000_000),
+  /** Subscribe to the documented channel of each streamed run, so that PUBSUB CHANNELS lists them. Default: with CONTRACT_NAMES=aegra. */
+  CONTRACT_STREAM_CHANNELS: z.stringbool().optional(),
   KEY_PREFIX: z
     .string()
     .regex(
@@ -70,6 +107,30 @@ const Environment = z.object({
   /** Seconds that the event loop of a worker may stand still before its leases are let go. */
   WORKER_STALL_LIMIT: seconds(30),
   SWEEPER_INTERVAL: seconds(1),
+  /** Seconds after which a run that no worker takes ends as error; 0: it waits. */
+  PENDING_TIMEOUT_SECS: seconds(0, 0),
+  /** Whose turn it is (src/runs/fairness.ts): where a run's key is looked for. */
+  FAIR_KEY: z
+    .string()
+    .default('metadata.tenant_id,metadata.owner,assistant_id')
+    .transform((text) => text.split(',').map((path) => path.trim()))
+    .refine((paths) => paths.every((path) => KEY_PATH.test(path)), {
+      message: 'expected assistant_id, metadata.<name> or configurable.<name>, separated by commas',
+    }),
+  /** JSON: runs of a key that may run at once, `*` for each key that is not named: `{"*": 20, "acme": 5}`. */
+  FAIR_LIMITS: z
+    .string()
+    .default('{}')
+    .transform(parseJson)
+    .pipe(
+      z.record(
+        z.string(),
+        z.number().int().min(1).max(1_000_000),
+        'expected JSON: keys with their numbers of runs, {"*": 20, "acme": 5}',
+      ),
+    ),
+  /** Seconds of waiting that one step of a run's priority is worth. */
+  PRIORITY_STEP_SECS: seconds(60, 0),
   BG_JOB_TIMEOUT_SECS: seconds(3_600),
   BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: seconds(180, 0),
   /** Seconds after which a worker that does not react to a cancel is fenced. */
@@ -161,8 +222,20 @@ const Environment = z.object({
 });
 
 export type Config = Readonly<
-  Omit<z.infer<typeof Environment>, 'WORKER_ID' | 'DATABASE_PREPARE'> & {
+  Omit<
+    z.infer<typeof Environment>,
+    | 'WORKER_ID'
+    | 'DATABASE_PREPARE'
+    | 'QUEUE_BACKEND'
+    | 'START_WITHOUT_REDIS'
+    | 'CONTRACT_WAKE_LIST'
+    | 'CONTRACT_STREAM_CHANNELS'
+  > & {
     WORKER_ID: string;
+    QUEUE_BACKEND: QueueBackend;
+    START_WITHOUT_REDIS: boolean;
+    CONTRACT_WAKE_LIST: boolean;
+    CONTRACT_STREAM_CHANNELS: boolean;
     /** Whether this process runs for development or tests. */
     development: boolean;
     /** undefined: there is no LangSmith. */
@@ -201,8 +274,18 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
     );
   if (config.STREAMING_BACKEND === 'redis' && config.REDIS_URL === undefined)
     throw new ConfigInvalidError('REDIS_URL: expected a URL, because STREAMING_BACKEND is redis');
+  const redis = config.REDIS_URL !== undefined && config.STREAMING_BACKEND !== 'memory';
+  if (!redis && config.QUEUE_BACKEND !== undefined && config.QUEUE_BACKEND !== 'memory')
+    throw new ConfigInvalidError(
+      `QUEUE_BACKEND: expected memory without Redis (REDIS_URL unset, or STREAMING_BACKEND=memory), found ${config.QUEUE_BACKEND}`,
+    );
+  const aegra = config.CONTRACT_NAMES === 'aegra';
   return Object.freeze({
     ...config,
+    QUEUE_BACKEND: config.QUEUE_BACKEND ?? (redis ? 'bullmq' : 'memory'),
+    START_WITHOUT_REDIS: config.START_WITHOUT_REDIS ?? config.NODE_ENV !== 'production',
+    CONTRACT_WAKE_LIST: config.CONTRACT_WAKE_LIST ?? aegra,
+    CONTRACT_STREAM_CHANNELS: config.CONTRACT_STREAM_CHANNELS ?? aegra,
     WORKER_ID: config.WORKER_ID ?? `${hostname()}-${process.pid}-${randomBytes(3).toString('hex')}`,
     DATABASE_PREPARE: config.DATABASE_PREPARE ?? config.DATABASE_DIRECT_URL === undefined,
     // Named, not "anything but production": that would make a forgotten variable dangerous.
@@ -211,7 +294,7 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
       config.LANGSMITH_API_KEY === undefined
         ? undefined
         : { apiKey: config.LANGSMITH_API_KEY, url: config.LANGSMITH_ENDPOINT },
-    redis: config.REDIS_URL !== undefined && config.STREAMING_BACKEND !== 'memory',
+    redis,
     workflowSecrets: secretsIn(given),
   });
 }

@@ -39,6 +39,7 @@ export const ERROR_CODES = [
   'option_invalid',
   'postgres_unavailable',
   'redis_misconfigured',
+  'redis_unavailable',
   'run_cancelled',
   'run_not_found',
   'run_timeout',

@@ -63,7 +63,7 @@ export async function fireNext(submit: SubmitDeps, buildRun: BuildRun): Promise<
     await db.query('SAVEPOINT run');
     try {
       const newRun = await buildRun(db, cron);
-      made = { newRun, created: await createRunIn(db, newRun) };
+      made = { newRun, created: await createRunIn(db, newRun, submit.fairness) };
     } catch (error) {
       if (isTransient(error)) throw error;
       await db.query('ROLLBACK TO SAVEPOINT run');

@@ -1,12 +1,15 @@
-/** The log without Redis: batches go to the archive at once, readers are woken by a signal. */
+/** The log without Redis: batches go to the archive at once, readers are woken by a signal, or told by Redis in the strict mode. */
 import type { Db } from '../postgres/pool.ts';
 import type { Signals } from '../postgres/signals.ts';
 import { archiveOwnRows } from './archive.ts';
 import type { LogBackend } from './backend.ts';
+import type { LiveTeller } from './live.ts';
 
 export interface DirectLogDeps {
   readonly db: Db;
   readonly signals: Signals;
+  /** Only in the strict mode. */
+  readonly live?: LiveTeller | undefined;
 }
 
 export function createDirectBackend(deps: DirectLogDeps): LogBackend {
@@ -25,7 +28,9 @@ export function createDirectBackend(deps: DirectLogDeps): LogBackend {
       const archived = await archiveOwnRows(deps.db, threadId, term, rows);
       if (archived === undefined) return { status: 'FENCED', last: 0, archived: 0 };
       if (archived >= first + rows.length - 1) {
-        deps.signals.publish('log', threadId);
+        // In order: the next batch must not be told before this one.
+        if (deps.live === undefined || !(await deps.live.tell(owner, first, events)))
+          deps.signals.publish('log', threadId);
         return { status: 'OK', last: archived, archived };
       }
       return { status: 'GAP', last: archived, archived };

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Redis } from '../redis/connect.ts';
 import type { Keys } from '../redis/keys.ts';
 import type { Scripts } from '../redis/scripts.ts';
+import { contractEnd, liveMessage } from './live.ts';
 import { decodePayload, encodeLiveHeader, encodePayload } from './event.ts';
 import type { ArchiveRow } from './archive.ts';
 import type { LogEvent } from './event.ts';
@@ -113,19 +114,15 @@ export interface LogEnd {
  * @returns false when a newer term has the log already: nobody was told
  */
 export async function closeLog(
-  deps: Pick<RedisLogDeps, 'keys' | 'scripts'>,
+  deps: Pick<RedisLogDeps, 'keys' | 'scripts'> & {
+    readonly contractChannel: (runId: string) => string;
+  },
   owner: LogOwner,
   end: LogEnd,
   unsentFirst: number,
   unsent: readonly LogEvent[],
 ): Promise<boolean> {
   const log = deps.keys.log(owner.threadId);
-  const live =
-    unsent.length === 0
-      ? ''
-      : [encodeLiveHeader({ ...owner, first: unsentFirst }), ...unsent.map(encodePayload)].join(
-          '\n',
-        );
   const reply = await deps.scripts.run(
     'log-close',
     [log.meta, log.stream],
@@ -134,9 +131,12 @@ export async function closeLog(
       end.lastSeq,
       LOG_TTL_MS,
       log.live,
-      live,
+      liveMessage(owner, unsentFirst, unsent),
       deps.keys.ends(owner.threadId),
       JSON.stringify(end),
+      deps.contractChannel(owner.runId),
+      unsentFirst - owner.runFirst,
+      contractEnd(end.status),
     ],
   );
   return CloseReply.parse(reply)[0] === 'OK';

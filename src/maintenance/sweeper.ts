@@ -4,9 +4,12 @@
  */
 import type { Service } from '../lib/service.ts';
 import { overdueRuns, requeueExpired, unheededCancels } from '../runs/lease.ts';
+import { admit, admitHeld, heldKeys, keysOutside } from '../runs/ring.ts';
+import type { FairnessRules } from '../runs/fairness.ts';
 import { deleteExpiredThreads } from '../runs/retention.ts';
 import { deleteExpiredKeys } from '../runs/submit-once.ts';
 import { deleteOldDeliveries } from '../webhooks/deliveries.ts';
+import { endPending } from './end-pending.ts';
 import { endByFence } from './end-by-fence.ts';
 import type { EndByFenceDeps } from './end-by-fence.ts';
 
@@ -16,9 +19,12 @@ const OVERDUE_MS = 2_000;
 const RETENTION_SWEEPS = 20;
 
 export interface SweeperDeps extends EndByFenceDeps {
+  readonly fairness: FairnessRules;
   readonly intervalMs: number;
   readonly leaseMs: number;
   readonly cancelDeadlineMs: number;
+  /** A run that no worker takes for this long ends as error; 0: it waits. */
+  readonly pendingTimeoutMs: number;
   readonly temporaryThreadTtlMs: number;
   /** What else has outlived its time: each removes a batch of it. */
   readonly expirers: readonly (() => Promise<unknown>)[];
@@ -35,6 +41,8 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
   let sweeps = 0;
   /** While Postgres was away nobody could renew: what lapsed then gets one more lease's time. */
   let spareUntil = 0;
+  /** Where among the keys with runs outside the ring the next sweep goes on. */
+  let keysAfter: string | null = null;
 
   async function sweepOnce(): Promise<void> {
     const begun = performance.now();
@@ -45,9 +53,11 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
         for (const { runId } of requeued) deps.tell.runRequeued('lost', runId);
         deps.queue.wake(requeued.map((run) => ({ ...run, delayMs: 0 })));
       }
+      await letIn();
       await wakeOverdue();
       for (const run of await unheededCancels(deps.pool, deps.cancelDeadlineMs))
         await endByFence(deps, run);
+      if (deps.pendingTimeoutMs > 0) await endPending(deps, deps.pendingTimeoutMs);
       if (sweeps++ % RETENTION_SWEEPS === 0)
         for (const expire of [
           () => deleteExpiredThreads(deps.pool, deps.temporaryThreadTtlMs),
@@ -64,13 +74,19 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
     }
   }
 
-  /** A backlog is no loss: while the queue holds as many wake-ups as runs are due, none is sent again. */
+  /** Runs whose time has come, or whose admission was lost. */
+  async function letIn(): Promise<void> {
+    const { keys, next } = await keysOutside(deps.pool, keysAfter);
+    keysAfter = next;
+    const admitted = await admit(deps.pool, keys);
+    for (const key of await heldKeys(deps.pool, keys))
+      admitted.push(...(await admitHeld(deps.pool, deps.fairness, key)));
+    deps.queue.wake(admitted.map((run) => ({ ...run, delayMs: 0 })));
+  }
+
   async function wakeOverdue(): Promise<void> {
     const overdue = await overdueRuns(deps.pool, OVERDUE_MS);
-    if (overdue.length === 0) return;
-    const waiting = await deps.queue.depth();
-    if (waiting === undefined || waiting < overdue.length)
-      deps.queue.wake(overdue.map((run) => ({ ...run, delayMs: 0 })));
+    if (overdue.length > 0) await deps.queue.repair(overdue.map((run) => ({ ...run, delayMs: 0 })));
   }
 
   const sweep = (): Promise<void> =>

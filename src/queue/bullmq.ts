@@ -60,12 +60,19 @@ export function createBullmqQueue(options: BullmqOptions): RunQueue {
     }
   }
 
+  const wake: RunQueue['wake'] = (runs) => {
+    for (let i = 0; i < runs.length; i += ADD_BATCH_MAX) void add(runs.slice(i, i + ADD_BATCH_MAX));
+  };
+  const depth: RunQueue['depth'] = () => queue.getWaitingCount().catch(() => undefined);
+
   return {
-    wake(runs) {
-      for (let i = 0; i < runs.length; i += ADD_BATCH_MAX)
-        void add(runs.slice(i, i + ADD_BATCH_MAX));
+    wake,
+    // Those that are there are no-ops by their ids.
+    async repair(runs) {
+      const waiting = await depth();
+      if (waiting === undefined || waiting < runs.length) wake(runs);
     },
-    depth: () => queue.getWaitingCount().catch(() => undefined),
+    depth,
     // Closing says good-bye to Redis, which fails when Redis is away; and a connection that was just
     // connecting again is ended by disconnect() without saying so.
     stop: () =>

@@ -7,6 +7,12 @@ export class RedisMisconfiguredError extends AppError {
   readonly code = 'redis_misconfigured';
 }
 
+/** Redis did not answer at start, in a deployment that is not to begin without it. */
+export class RedisUnavailableError extends AppError {
+  readonly code = 'redis_unavailable';
+  override readonly retryable = true;
+}
+
 /** From INFO, which managed services allow where they forbid CONFIG. Of a cluster the first that evicts. */
 async function evictionPolicy(redis: Redis): Promise<string | undefined> {
   const policies = await Promise.all(

@@ -8,12 +8,14 @@ import { readFileSync } from 'node:fs';
 import type { Redis } from './connect.ts';
 
 const NAMES = [
+  'list-fill',
   'log-append',
   'log-archived',
   'log-cancel',
   'log-close',
   'log-reopen',
   'log-take',
+  'log-tell',
 ] as const;
 export type ScriptName = (typeof NAMES)[number];
 

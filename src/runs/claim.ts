@@ -9,6 +9,8 @@ import { sqlState } from '../postgres/pool.ts';
 import type { Db } from '../postgres/pool.ts';
 import { encodeRows, storeRowsSql } from '../events/archive.ts';
 import type { ArchiveRow } from '../events/archive.ts';
+import { RING_LOW } from './fairness.ts';
+import { IN_RING, OUTSIDE, ringCount, THREADS_TURN } from './ring.ts';
 import type { CancelAction, RunKwargs, RunUser } from './run.ts';
 
 export interface Claim {
@@ -32,6 +34,9 @@ export interface Claim {
   /** For the reopen: the newest term with a start, and what Postgres has. */
   readonly logTerm: number;
   readonly archivedSeq: number;
+  readonly fairKey: string;
+  /** Its key has few runs left in the ring and others outside: ring.ts, admit. */
+  readonly refill: boolean;
   /** The thread was made for this run alone and has no checkpoint. */
   readonly freshThread: boolean;
   /** Seconds since the run's time had come; of the first attempt that is what it waited for a worker. */
@@ -59,16 +64,18 @@ interface ClaimRow {
   log_clean: boolean;
   log_term: number;
   archived_seq: number;
+  fair_key: string;
+  refill: boolean;
   fresh: boolean;
   due_seconds: number;
 }
 
 /** `$1` is the worker, `$2` the lease in ms. A pending run is taken in the order of its thread. */
 const ELIGIBLE = `
-  r.status = 'pending' AND r.eligible_at <= now()
-  AND NOT EXISTS (SELECT 1 FROM runs x WHERE x.thread_id = r.thread_id AND x.status = 'running')
-  AND NOT EXISTS (SELECT 1 FROM runs x WHERE x.thread_id = r.thread_id AND x.status = 'pending'
-    AND x.eligible_at <= now() AND (x.eligible_at, x.position) < (r.eligible_at, r.position))`;
+  r.status = 'pending' AND r.eligible_at <= now() AND ${THREADS_TURN}`;
+
+/** Not one that must wait for its key's limit. */
+const ADMITTED = '(r.ring_at IS NOT NULL OR NOT r.held)';
 
 const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): string => `
   WITH candidate AS MATERIALIZED (${candidate}),
@@ -83,7 +90,7 @@ const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): s
     UPDATE runs r SET status = 'running', attempt = r.attempt + 1, term = thread.term, worker_id = $1,
       lease_expires_at = now() + $2 * interval '1 ms', started_at = coalesce(r.started_at, now()),
       first_seq = CASE WHEN thread.log_clean THEN coalesce(r.first_seq, thread.archived_seq + 1) ELSE r.first_seq END,
-      updated_at = now()
+      ring_at = coalesce(r.ring_at, now()), updated_at = now()
     FROM taken, thread WHERE r.run_id = taken.run_id
     RETURNING r.*
   ), fenced AS (
@@ -97,22 +104,29 @@ const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): s
   )
   SELECT c.run_id, c.thread_id, c.assistant_id, a.graph_id, c.kwargs, c.metadata, c.auth, c.term, c.attempt,
     c.failures, c.cancel_action, c.first_seq, extract(epoch FROM now() - c.eligible_at)::float8 AS due_seconds,
-    thread.log_clean, thread.log_term, thread.archived_seq, thread.fresh
+    thread.log_clean, thread.log_term, thread.archived_seq, thread.fresh, c.fair_key,
+    ${ringCount('c.fair_key', RING_LOW)} < ${RING_LOW}
+      AND EXISTS (SELECT 1 FROM runs o WHERE o.fair_key = c.fair_key AND ${OUTSIDE('o')}) AS refill
   FROM claimed c JOIN thread USING (thread_id) LEFT JOIN assistants a ON a.assistant_id = c.assistant_id`;
 
 const CLAIM_ONE = claimSql(
-  `SELECT r.run_id, r.thread_id FROM runs r WHERE r.run_id = $3 AND ${ELIGIBLE}`,
+  `SELECT r.run_id, r.thread_id FROM runs r WHERE r.run_id = $3 AND ${ELIGIBLE} AND ${ADMITTED}`,
   `r.status = 'pending'`,
   '',
 );
 
-const CLAIM_NEXT = claimSql(
-  `SELECT r.run_id, r.thread_id FROM runs r JOIN threads t USING (thread_id)
-   WHERE ${ELIGIBLE} AND r.eligible_at <= now() - $3 * interval '1 ms'
-   ORDER BY r.eligible_at, r.position LIMIT 1 FOR NO KEY UPDATE OF t SKIP LOCKED`,
-  `r.status = 'pending'`,
-  'SKIP LOCKED',
-);
+// Both rows are locked here: one whose run was claimed since the snapshot is passed over, and the next one taken.
+const claimFirst = (condition: string, order: string): string =>
+  claimSql(
+    `SELECT r.run_id, r.thread_id FROM runs r JOIN threads t USING (thread_id)
+   WHERE ${condition} AND ${ELIGIBLE} AND r.eligible_at <= now() - $3 * interval '1 ms'
+   ORDER BY ${order}, r.position LIMIT 1 FOR NO KEY UPDATE OF t, r SKIP LOCKED`,
+    `r.status = 'pending'`,
+    'SKIP LOCKED',
+  );
+
+const CLAIM_NEXT = claimFirst(IN_RING('r'), 'r.ring_at');
+const CLAIM_OUTSIDE = claimFirst(`${OUTSIDE('r')} AND NOT r.held`, 'r.eligible_at');
 
 // Takes a running run over to end it: its worker is dead or does not react to a cancel.
 const TAKE_OVER = claimSql(
@@ -131,7 +145,7 @@ export async function claimRun(
 }
 
 /**
- * Takes the oldest run that waits for at least `ageMs`.
+ * Takes the first run of the ring, of those that wait for at least `ageMs`.
  * @returns undefined when there is none
  */
 export async function claimNextRun(
@@ -140,6 +154,15 @@ export async function claimNextRun(
   ageMs: number,
 ): Promise<Claim | undefined> {
   return claim(db, 'claim-next-run', CLAIM_NEXT, [claimer.workerId, claimer.leaseMs, ageMs]);
+}
+
+/** The oldest run outside the ring: one whose admission was lost or is late. Looks at more rows than claimNextRun. */
+export async function claimOutside(
+  db: Db,
+  claimer: Claimer,
+  ageMs: number,
+): Promise<Claim | undefined> {
+  return claim(db, 'claim-outside', CLAIM_OUTSIDE, [claimer.workerId, claimer.leaseMs, ageMs]);
 }
 
 /** Fences the worker that holds `runId` with `term`, to end the run in its place. */
@@ -186,6 +209,8 @@ function fromRow(row: ClaimRow): Claim {
     runFirst: row.first_seq,
     logTerm: row.log_term,
     archivedSeq: row.archived_seq,
+    fairKey: row.fair_key,
+    refill: row.refill,
     freshThread: row.fresh,
     dueSeconds: row.due_seconds,
   };

@@ -11,6 +11,9 @@ import { EVERYTHING, visibleSql } from '../postgres/visibility.ts';
 import type { Visibility } from '../postgres/visibility.ts';
 import { cancelActiveRuns } from './cancel.ts';
 import type { CancelHint } from './cancel.ts';
+import { fairKeyOf, limitOf, NO_FAIRNESS, RING_WINDOW } from './fairness.ts';
+import type { FairnessRules } from './fairness.ts';
+import { ringCount, ringPlace } from './ring.ts';
 import { RUN_COLUMNS, ThreadBusyError, ThreadNotFoundError } from './run.ts';
 import type { MultitaskStrategy, RunKwargs, RunRow, RunUser } from './run.ts';
 
@@ -23,6 +26,8 @@ export interface NewRun {
   readonly multitaskStrategy: MultitaskStrategy;
   /** The run becomes eligible this much later; the thread is busy meanwhile. */
   readonly afterSeconds: number;
+  /** Higher goes first; 0 when absent. */
+  readonly priority?: number;
   /** Make the thread: for a stateless run (hidden), or because the client asked for it. */
   readonly createThread: 'no' | 'visible' | 'hidden';
   /** Merged into the thread's row: `config` replaces, `metadata` is merged. */
@@ -40,6 +45,8 @@ export interface CreatedRun {
   run: RunRow;
   /** Another run of the thread goes first: its end wakes this one. */
   waits: boolean;
+  /** Its key has a limit: it begins when it has entered the ring (ring.ts). */
+  heldKey: string | undefined;
   /** Runs that must be told to stop, for CancelHints. */
   cancelled: CancelHint[];
 }
@@ -48,25 +55,33 @@ export interface CreatedRun {
  * @throws {ThreadBusyError} strategy reject, and the thread has an active run
  * @throws {ThreadNotFoundError} also when the caller may not see it
  */
-export async function createRun(pool: Pool, newRun: NewRun): Promise<CreatedRun> {
+export async function createRun(
+  pool: Pool,
+  newRun: NewRun,
+  rules: FairnessRules = NO_FAIRNESS,
+): Promise<CreatedRun> {
   const { multitaskStrategy: strategy, createThread } = newRun;
   // One statement, or two of which the first alone does no harm: these need no transaction.
   if (createThread === 'hidden' || strategy === 'reject' || strategy === 'enqueue')
-    return createRunIn(pool, newRun);
-  return transaction(pool, (db) => createRunIn(db, newRun));
+    return createRunIn(pool, newRun, rules);
+  return transaction(pool, (db) => createRunIn(db, newRun, rules));
 }
 
 /** The same inside the caller's transaction. */
-export async function createRunIn(db: Db, newRun: NewRun): Promise<CreatedRun> {
+export async function createRunIn(
+  db: Db,
+  newRun: NewRun,
+  rules: FairnessRules = NO_FAIRNESS,
+): Promise<CreatedRun> {
   const { multitaskStrategy: strategy, threadId } = newRun;
-  if (newRun.createThread === 'hidden') return insertRun(db, newRun, HIDDEN_SQL);
+  if (newRun.createThread === 'hidden') return insertRun(db, newRun, rules, HIDDEN_SQL);
   const made = newRun.createThread === 'visible' && (await createThreadRow(db, newRun));
   const on = made ? { ...newRun, visible: EVERYTHING } : newRun;
-  if (strategy === 'reject' || strategy === 'enqueue') return insertRun(db, on, INSERT_SQL);
+  if (strategy === 'reject' || strategy === 'enqueue') return insertRun(db, on, rules, INSERT_SQL);
   await db.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR NO KEY UPDATE', [threadId]);
   // On a thread that the caller may not see this is taken back: the insert finds no thread.
   const cancelled = await cancelActiveRuns(db, threadId, strategy);
-  return { ...(await insertRun(db, on, INSERT_SQL)), cancelled };
+  return { ...(await insertRun(db, on, rules, INSERT_SQL)), cancelled };
 }
 
 /** @returns false when it was there */
@@ -79,18 +94,22 @@ async function createThreadRow(db: Db, { threadId, newThreadMetadata }: NewRun):
   return rowCount === 1;
 }
 
-const VALUES = `$2, $1, $3, 'pending', $4, $5, $6,
-  clock_timestamp() + $7 * interval '1 second', clock_timestamp(), clock_timestamp() + $7 * interval '1 second', $10`;
+/** `$10` is the user, `$13` what the run's priority is worth in seconds, `$14` whether its key has a limit. */
+const values = (threadIsFree: string): string => `$2, $1, $3, 'pending', $4, $5, $6,
+  clock_timestamp() + $7 * interval '1 second', clock_timestamp(), clock_timestamp() + $7 * interval '1 second', $10,
+  $11::smallint, $12::text, clock_timestamp() + ($7 - $13::float8) * interval '1 second', $14::boolean,
+  CASE WHEN ${threadIsFree} AND $7 = 0 AND NOT $14::boolean AND ${ringCount('$12::text', RING_WINDOW)} < ${RING_WINDOW}
+    THEN ${ringPlace(`(clock_timestamp() - $13::float8 * interval '1 second')`, '$12::text', '$11::smallint')} END`;
 const COLUMNS = `run_id, thread_id, assistant_id, status, metadata, kwargs, multitask_strategy,
-  created_at, updated_at, eligible_at, auth`;
+  created_at, updated_at, eligible_at, auth, priority, fair_key, due, held, ring_at`;
 
 const INSERT_SQL = `
   WITH thread AS MATERIALIZED (
     SELECT thread_id, active_runs FROM threads
-    WHERE thread_id = $1 AND ${visibleSql('metadata', '$11')} FOR NO KEY UPDATE
+    WHERE thread_id = $1 AND ${visibleSql('metadata', '$15')} FOR NO KEY UPDATE
   ), run AS (
     INSERT INTO runs (${COLUMNS})
-    SELECT ${VALUES} FROM thread WHERE active_runs = 0 OR $6 <> 'reject'
+    SELECT ${values('active_runs = 0')} FROM thread WHERE active_runs = 0 OR $6 <> 'reject'
     RETURNING ${RUN_COLUMNS}
   ), busy AS (
     UPDATE threads t SET status = 'busy', active_runs = t.active_runs + 1, config = $8,
@@ -104,9 +123,17 @@ const HIDDEN_SQL = `
     INSERT INTO threads (thread_id, hidden, status, active_runs, config, metadata)
     VALUES ($1, true, 'busy', 1, $8, $9)
   )
-  INSERT INTO runs (${COLUMNS}) SELECT ${VALUES} RETURNING 0 AS active_before, ${RUN_COLUMNS}`;
+  INSERT INTO runs (${COLUMNS}) SELECT ${values('true')} RETURNING 0 AS active_before, ${RUN_COLUMNS}`;
 
-async function insertRun(db: Db, newRun: NewRun, text: string): Promise<CreatedRun> {
+async function insertRun(
+  db: Db,
+  newRun: NewRun,
+  rules: FairnessRules,
+  text: string,
+): Promise<CreatedRun> {
+  const priority = newRun.priority ?? 0;
+  const key = fairKeyOf(rules, newRun);
+  const held = limitOf(rules, key) !== undefined;
   // The hidden thread of a stateless run and its run are one statement: the foreign key is checked at its end.
   const { rows } = await db.query<
     Omit<RunRow, 'run_id'> & { active_before: number; run_id: string | null }
@@ -126,6 +153,10 @@ async function insertRun(db: Db, newRun: NewRun, text: string): Promise<CreatedR
         ? { ...newRun.newThreadMetadata, ...newRun.threadMetadata }
         : newRun.threadMetadata,
       newRun.user === null ? null : JSON.stringify(newRun.user),
+      priority,
+      key,
+      priority * rules.stepSecs,
+      held,
       ...(text === HIDDEN_SQL ? [] : [newRun.visible.metadata]),
     ],
   });
@@ -137,5 +168,10 @@ async function insertRun(db: Db, newRun: NewRun, text: string): Promise<CreatedR
     throw new ThreadBusyError(
       'Thread is already running a task. Wait for it to finish or choose a different multitask strategy.',
     );
-  return { run: { run_id: runId, ...run }, waits: activeBefore > 0, cancelled: [] };
+  return {
+    run: { run_id: runId, ...run },
+    waits: activeBefore > 0,
+    heldKey: held ? key : undefined,
+    cancelled: [],
+  };
 }

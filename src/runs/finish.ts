@@ -10,6 +10,7 @@ import { checkpointCtes } from '../checkpoints/write-statement.ts';
 import type { CheckpointBatch } from '../checkpoints/write-statement.ts';
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
+import { OUTSIDE, OWN_PLACE, ringPlace } from './ring.ts';
 import type { CancelAction, RunKwargs, TerminalStatus } from './run.ts';
 
 export interface RunEnding {
@@ -192,12 +193,18 @@ export async function handOverRun(
   return row && { runId: run.runId, attempt: row.attempt, delayMs: 0 };
 }
 
-/** The oldest pending run of a thread. */
+/** The oldest pending run of a thread, whose turn it is now: in the ring, unless its key has a limit. */
 export async function nextRun(db: Db, threadId: string): Promise<NextRun | undefined> {
   const { rows } = await db.query<{ run_id: string; attempt: number; delay_ms: number }>({
     name: 'next-run',
-    text: `SELECT run_id, attempt, greatest(0, extract(epoch FROM eligible_at - now()) * 1000)::float8 AS delay_ms
-           FROM runs WHERE thread_id = $1 AND status = 'pending' ORDER BY eligible_at, position LIMIT 1`,
+    text: `WITH next AS MATERIALIZED (
+             SELECT run_id, attempt, greatest(0, extract(epoch FROM eligible_at - now()) * 1000)::float8 AS delay_ms
+             FROM runs WHERE thread_id = $1 AND status = 'pending' ORDER BY eligible_at, position LIMIT 1
+           ), entered AS (
+             UPDATE runs r SET ring_at = ${ringPlace(OWN_PLACE, 'r.fair_key', 'r.priority')}
+             FROM next WHERE r.run_id = next.run_id AND next.delay_ms = 0 AND NOT r.held AND ${OUTSIDE('r')}
+           )
+           SELECT run_id, attempt, delay_ms FROM next`,
     values: [threadId],
   });
   const row = rows[0];

@@ -77,6 +77,7 @@ export async function overdueRuns(db: Db, ageMs: number): Promise<Requeued[]> {
     name: 'overdue-runs',
     text: `SELECT r.run_id, r.attempt FROM runs r
            WHERE r.status = 'pending' AND r.eligible_at < now() - $1 * interval '1 ms'
+             AND (r.ring_at IS NOT NULL OR NOT r.held)
              AND NOT EXISTS (SELECT 1 FROM runs x WHERE x.thread_id = r.thread_id AND x.status = 'running')
              AND NOT EXISTS (SELECT 1 FROM runs x WHERE x.thread_id = r.thread_id AND x.status = 'pending'
                AND (x.eligible_at, x.position) < (r.eligible_at, r.position))

@@ -5,6 +5,7 @@
  */
 import type { LogBackend, LogOwner } from '../events/backend.ts';
 import type { LogEvent } from '../events/event.ts';
+import type { LiveTeller } from '../events/live.ts';
 import { closeLog } from '../events/redis-backend.ts';
 import type { LogEnd } from '../events/redis-backend.ts';
 import type { Signals } from '../postgres/signals.ts';
@@ -18,6 +19,10 @@ export interface PublishEndDeps {
   /** undefined: no Redis is configured. */
   readonly scripts: Scripts | undefined;
   readonly redisLog: LogBackend | undefined;
+  /** Only in the strict mode. */
+  readonly live: LiveTeller | undefined;
+  /** Documented per-run channel, or '' for none. */
+  contractChannel(runId: string): string;
   readonly signals: Signals;
   readonly queue: RunQueue;
   onTrouble(what: string, error: unknown): void;
@@ -36,7 +41,11 @@ export function publishEnd(
   };
   if (deps.scripts !== undefined && deps.redisLog?.available() === true)
     closeLog(
-      { keys: deps.keys, scripts: deps.scripts },
+      {
+        keys: deps.keys,
+        scripts: deps.scripts,
+        contractChannel: (runId) => deps.contractChannel(runId),
+      },
       owner,
       end,
       unsent.first,
@@ -51,8 +60,12 @@ export function publishEnd(
       },
     );
   else {
+    if (deps.live !== undefined)
+      void deps.live.tell(owner, unsent.first, unsent.events, end.status).then((told) => {
+        if (!told && unsent.events.length > 0) deps.signals.publish('log', end.threadId);
+      });
     // Readers of the whole thread wait for events, not for this run's end.
-    if (unsent.events.length > 0) deps.signals.publish('log', end.threadId);
+    else if (unsent.events.length > 0) deps.signals.publish('log', end.threadId);
     tellByNotify();
   }
   if (next !== undefined) deps.queue.wake([next]);

@@ -57,7 +57,7 @@ export async function submitOnce(
   const known = await transaction(deps.pool, async (db) => {
     const runIds = newRuns.map((run) => run.runId);
     if (!(await takeKey(db, key, runIds))) return findRuns(db, key);
-    for (const newRun of newRuns) created.push(await createRunIn(db, newRun));
+    for (const newRun of newRuns) created.push(await createRunIn(db, newRun, deps.fairness));
     return undefined;
   });
   if (known !== undefined) return { runs: known, replayed: true };

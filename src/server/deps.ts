@@ -1,6 +1,7 @@
 /** What the HTTP side needs from the composition root. */
 import type { AuthGate } from '../auth/gate.ts';
 import type { AssistantDefaults } from '../assistants/assistant.ts';
+import type { StreamChannels } from '../compat/stream-channels.ts';
 import type { ReaderDeps } from '../events/reader.ts';
 import type { RunEnds } from '../events/ends.ts';
 import type { HttpSpec, UiSpec } from '../graphs/langgraph-json.ts';
@@ -59,6 +60,8 @@ export interface ServerDeps {
   readonly board?: QueueBoard | undefined;
   readonly ends: RunEnds;
   readonly reader: ReaderDeps;
+  /** undefined: streams do not show in PUBSUB CHANNELS. */
+  readonly streamChannels?: StreamChannels | undefined;
   /** Told where this server listens, for webhooks that are paths on it. */
   readonly webhooks: { listening(url: string): void };
 }

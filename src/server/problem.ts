@@ -48,6 +48,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   option_invalid: undefined,
   postgres_unavailable: 503,
   redis_misconfigured: undefined,
+  redis_unavailable: undefined,
   run_cancelled: 409,
   run_not_found: 404,
   run_timeout: 504,

@@ -118,6 +118,7 @@ export async function newRunOf(
     metadata,
     multitaskStrategy: body.multitask_strategy ?? 'enqueue',
     afterSeconds: body.after_seconds ?? 0,
+    priority: body.priority ?? 0,
     createThread: createThread(body, threadId),
     threadConfig,
     threadMetadata: { graph_id: graphId, assistant_id: assistantId },

@@ -25,6 +25,7 @@ export function streamRun(context: RouteContext, response: Response, options: St
     return;
   }
   context.metrics.sseClients.inc();
+  const leaveChannel = context.streamChannels?.open(runId);
   const sink: ReaderSink = openSse(
     {
       open: context.open,
@@ -38,6 +39,7 @@ export function streamRun(context: RouteContext, response: Response, options: St
       headers: options.headers,
       onClose(byClient) {
         reader.close();
+        leaveChannel?.();
         context.metrics.sseClients.dec();
         if (byClient && options.cancelOnDisconnect) cancelLeft(context, { threadId, runId });
       },

@@ -79,7 +79,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
       stop({ kind: 'timeout' });
     }, deps.timeoutMs);
     try {
-      deps.leases.hold(claim.runId, claim.term, {
+      deps.leases.hold(claim, {
         onLost: () => {
           stop({ kind: 'lost' });
         },

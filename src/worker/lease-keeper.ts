@@ -22,17 +22,23 @@ export interface LeaseHolder {
 
 export interface LeaseKeeper extends Service {
   /** @throws when `slots` runs are held already */
-  hold(runId: string, term: number, holder: LeaseHolder): void;
+  hold(run: { runId: string; term: number; attempt: number }, holder: LeaseHolder): void;
   drop(runId: string): void;
   /** Something was said about `runId`: look at its row now rather than at the next renewal. */
   ask(runId: string): void;
 }
 
 export type LeaseKeeperOptions = Omit<LeaseThreadOptions, 'pulse' | 'runs'> & {
+  /** The documented cancel string of a run that is held here says something. */
+  onNote(runId: string, note: string): void;
   onTrouble(what: string, error: unknown): void;
 };
 
-export function createLeaseKeeper({ onTrouble, ...options }: LeaseKeeperOptions): LeaseKeeper {
+export function createLeaseKeeper({
+  onNote,
+  onTrouble,
+  ...options
+}: LeaseKeeperOptions): LeaseKeeper {
   const holders = new Map<string, { term: number; slot: number; holder: LeaseHolder }>();
   const runs = createLeaseMemory(options.slots);
   const table = openLeaseTable(runs);
@@ -51,6 +57,10 @@ export function createLeaseKeeper({ onTrouble, ...options }: LeaseKeeperOptions)
     }
     if (message.type === 'ready') {
       ready.resolve();
+      return;
+    }
+    if (message.type === 'noted') {
+      onNote(message.runId, message.note);
       return;
     }
     const held = holders.get(message.runId);
@@ -101,8 +111,8 @@ export function createLeaseKeeper({ onTrouble, ...options }: LeaseKeeperOptions)
       await exited;
       clearTimeout(limit);
     },
-    hold(runId, term, holder) {
-      holders.set(runId, { term, slot: table.hold(runId, term), holder });
+    hold(run, holder) {
+      holders.set(run.runId, { term: run.term, slot: table.hold(run), holder });
     },
     drop(runId) {
       const held = holders.get(runId);

@@ -7,7 +7,8 @@ export interface LeaseThreadOptions {
   prepare: boolean;
   /** undefined: no heartbeat keys. */
   redisUrl: string | undefined;
-  heartbeatKeyPrefix: string;
+  /** Documented keys of a run that is executed (compat/names.ts). */
+  contract: { heartbeatPrefix: string; attemptPrefix: string; cancelPrefix: string };
   workerId: string;
   /** Runs at once, for who counts workers. */
   slots: number;
@@ -29,4 +30,6 @@ export type FromLeaseThread =
   | { type: 'ready' }
   | { type: 'lost'; runId: string; term: number }
   | { type: 'cancel'; runId: string; action: CancelAction }
+  /** Somebody has written the documented cancel string. */
+  | { type: 'noted'; runId: string; note: string }
   | { type: 'trouble'; what: string; message: string };

@@ -6,16 +6,21 @@
  * that finds the same odd count before and after has read one run's id and term.
  */
 
-/** count int32, 4 unused, term int64, run id 16 bytes */
+/** count int32, attempt int32, term int64, run id 16 bytes */
 const SLOT_BYTES = 32;
 const ID_OFFSET = 16;
 
+export interface HeldRun {
+  readonly term: number;
+  readonly attempt: number;
+}
+
 export interface LeaseTable {
   /** @returns the slot, for `drop` @throws when more runs are held than the table has slots */
-  hold(runId: string, term: number): number;
+  hold(run: { runId: string; term: number; attempt: number }): number;
   drop(slot: number): void;
-  /** Run id → term. */
-  held(): Map<string, number>;
+  /** By run id. */
+  held(): Map<string, HeldRun>;
 }
 
 export const createLeaseMemory = (slots: number): SharedArrayBuffer =>
@@ -34,9 +39,10 @@ export function openLeaseTable(memory: SharedArrayBuffer): LeaseTable {
   };
 
   return {
-    hold(runId, term) {
+    hold({ runId, term, attempt }) {
       const slot = free.pop();
       if (slot === undefined) throw new Error(`more than ${slots} runs are held`);
+      Atomics.store(counts, (slot * SLOT_BYTES) / 4 + 1, attempt);
       Atomics.store(terms, (slot * SLOT_BYTES) / 8 + 1, BigInt(term));
       bytes.write(runId.replaceAll('-', ''), slot * SLOT_BYTES + ID_OFFSET, 'hex');
       turn(slot);
@@ -47,15 +53,16 @@ export function openLeaseTable(memory: SharedArrayBuffer): LeaseTable {
       free.push(slot);
     },
     held() {
-      const runs = new Map<string, number>();
+      const runs = new Map<string, HeldRun>();
       for (let slot = 0; slot < slots; slot++) {
         const before = count(slot);
         if (before % 2 === 0) continue;
         const term = Number(Atomics.load(terms, (slot * SLOT_BYTES) / 8 + 1));
+        const attempt = Atomics.load(counts, (slot * SLOT_BYTES) / 4 + 1);
         const start = slot * SLOT_BYTES + ID_OFFSET;
         const runId = uuidOf(bytes.toString('hex', start, start + 16));
         // Given up, and perhaps given to another, while it was read: the next look finds that one.
-        if (count(slot) === before) runs.set(runId, term);
+        if (count(slot) === before) runs.set(runId, { term, attempt });
       }
       return runs;
     },

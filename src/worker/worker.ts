@@ -1,11 +1,16 @@
 /**
- * Executes runs in a number of slots. Runs come by wake-ups (BullMQ), by signals, and by looking: with
- * a slot free, the oldest claimable run in Postgres is taken. The look is the way when Redis is away.
+ * Executes runs in a number of slots. Wake-ups (the queue), signals and looks all say the same: with a slot free,
+ * claim the first run of the ring. Which one that is, Postgres decides, so priorities and turns hold whatever
+ * order wake-ups come in. The look is the way when Redis is away.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Service } from '../lib/service.ts';
 import type { RunConsumer, RunHandler } from '../queue/port.ts';
-import { claimNextRun, claimRun } from '../runs/claim.ts';
+import { claimNextRun, claimOutside, claimRun } from '../runs/claim.ts';
 import type { Claim, Claimer } from '../runs/claim.ts';
+import { limitOf } from '../runs/fairness.ts';
+import type { FairnessRules } from '../runs/fairness.ts';
+import { letIn } from '../runs/submit.ts';
 import { contextOf, recordSpan } from '../telemetry/tracing.ts';
 import { execute } from './execute.ts';
 import type { ActiveRun, ExecuteDeps } from './execute.ts';
@@ -15,9 +20,12 @@ const LOOK_INTERVAL_MS = 1_000;
 const OVERDUE_MS = 3_000;
 /** How long runs that are told to stop may take to be handed over. */
 const HAND_OVER_LIMIT_MS = 10_000;
+/** A wake-up that finds nothing asks once more after this: the row it was for may have been locked for a moment. */
+const LOCKED_RETRY_MS = 20;
 
 export interface WorkerDeps extends ExecuteDeps {
   readonly claimer: Claimer;
+  readonly fairness: FairnessRules;
   readonly slots: number;
   /** How long runs may go on after stop() before they are handed over. */
   readonly graceMs: number;
@@ -61,9 +69,42 @@ export function createWorker(deps: WorkerDeps): Worker {
     void run.done.then(() => {
       active.delete(run.runId);
       waiting.shift()?.();
+      // With its end, another of its key may begin.
+      if (limitOf(deps.fairness, claim.fairKey) !== undefined) void letIn(deps, claim.fairKey);
       if (!deps.wakeUpsWork()) void look(false);
     });
+    if (claim.refill) void refill(claim.fairKey);
     return run;
+  }
+
+  /** Keys whose runs are being let in; those asked for meanwhile follow at once, each key once. */
+  const refilling = new Map<string, { again: boolean }>();
+  async function refill(key: string): Promise<void> {
+    const under = refilling.get(key);
+    if (under !== undefined) {
+      under.again = true;
+      return;
+    }
+    const state = { again: true };
+    refilling.set(key, state);
+    while (state.again) {
+      state.again = false;
+      await letIn(deps, key);
+    }
+    refilling.delete(key);
+  }
+
+  /** Of a wake-up: the first of the ring; else the very run it was sent for, or any that should be in the ring. */
+  async function claimWoken(runId: string | undefined): Promise<Claim | undefined> {
+    const { pool, claimer } = deps;
+    const first =
+      (await claimNextRun(pool, claimer, 0)) ??
+      (await (runId === undefined
+        ? claimOutside(pool, claimer, 0)
+        : claimRun(pool, claimer, runId)));
+    if (first !== undefined) return first;
+    await delay(LOCKED_RETRY_MS);
+    return claimNextRun(pool, claimer, 0);
   }
 
   const onWakeUp: RunHandler = async (runId) => {
@@ -74,7 +115,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     const begun = performance.now();
     let claim: Claim | undefined;
     try {
-      claim = await claimRun(deps.pool, deps.claimer, runId);
+      claim = await claimWoken(runId);
     } catch (error) {
       deps.onTrouble('claim', error);
     } finally {
@@ -91,9 +132,15 @@ export function createWorker(deps: WorkerDeps): Worker {
   let looking = false;
   let lookAgain = false;
   let askedNow = false;
-  /** Fills the free slots with the oldest claimable runs. @param now also with those whose wake-up may be on its way */
-  async function look(now: boolean): Promise<void> {
+  let askedOutside = false;
+  /**
+   * Fills the free slots with the first runs of the ring.
+   * @param now also with those whose wake-up may be on its way
+   * @param outside also with runs that should be in the ring and are not
+   */
+  async function look(now: boolean, outside = false): Promise<void> {
     askedNow ||= now;
+    askedOutside ||= outside;
     if (looking) {
       lookAgain = true;
       return;
@@ -103,23 +150,31 @@ export function createWorker(deps: WorkerDeps): Worker {
       do {
         lookAgain = false;
         const ageMs = askedNow || !deps.wakeUpsWork() ? 0 : OVERDUE_MS;
-        askedNow = false;
+        const everywhere = askedOutside;
+        askedNow = askedOutside = false;
         while (free()) {
           claiming++;
           const begun = performance.now();
-          const claim = await claimNextRun(deps.pool, deps.claimer, ageMs).finally(
-            () => claiming--,
-          );
-          if (claim === undefined) break;
+          const claim = await claimLooked(ageMs, everywhere).finally(() => claiming--);
+          if (claim === undefined) {
+            // A wake-up that came meanwhile found this slot taken by the look.
+            waiting.shift()?.();
+            break;
+          }
           begin(claim, begun);
         }
       } while (lookAgain as boolean);
     } catch (error) {
+      waiting.shift()?.();
       deps.onTrouble('look for runs', error);
     } finally {
       looking = false;
     }
   }
+
+  const claimLooked = async (ageMs: number, everywhere: boolean): Promise<Claim | undefined> =>
+    (await claimNextRun(deps.pool, deps.claimer, ageMs)) ??
+    (everywhere ? claimOutside(deps.pool, deps.claimer, ageMs) : undefined);
 
   const consumer = deps.consumer?.(onWakeUp);
 
@@ -127,7 +182,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     if (timer !== undefined) void look(true);
   });
   deps.signals.onGap(() => {
-    if (timer !== undefined) void look(true);
+    if (timer !== undefined) void look(true, true);
   });
   deps.signals.on('control', (runId) => {
     // The signal is a hint that anybody may send: the lease thread asks Postgres for the truth.
@@ -164,8 +219,8 @@ export function createWorker(deps: WorkerDeps): Worker {
       if (timer !== undefined) return;
       await deps.leases.start();
       await consumer?.start();
-      timer = setInterval(() => void look(false), LOOK_INTERVAL_MS);
-      void look(false);
+      timer = setInterval(() => void look(false, true), LOOK_INTERVAL_MS);
+      void look(false, true);
     },
     stop: () => (stopped ??= stop()),
   };

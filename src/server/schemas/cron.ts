@@ -26,6 +26,7 @@ const What = {
   input: shape.input,
   config: shape.config,
   context: shape.context,
+  priority: shape.priority,
   webhook: shape.webhook,
   interrupt_before: shape.interrupt_before,
   interrupt_after: shape.interrupt_after,

@@ -1,6 +1,7 @@
 /** Bodies, queries and paths of runs (HTTP.md, 3.3). Unknown fields are refused: what is not honoured is not taken. */
 import { z } from 'zod';
 import { STREAM_MODES } from '../../graphs/port.ts';
+import { PRIORITY_MAX } from '../../runs/fairness.ts';
 import { CANCEL_ACTIONS, MULTITASK_STRATEGIES, RUN_STATUSES } from '../../runs/run.ts';
 import {
   Id,
@@ -67,6 +68,8 @@ export const RunCreate = z.strictObject({
   on_disconnect: z.enum(['cancel', 'continue']).nullish(),
   on_completion: z.enum(['delete', 'keep']).nullish(),
   after_seconds: z.number().min(0).max(AFTER_SECONDS_MAX).nullish(),
+  /** Higher goes first, 0 when absent: a step is worth PRIORITY_STEP_SECS of waiting. */
+  priority: z.number().int().min(-PRIORITY_MAX).max(PRIORITY_MAX).nullish(),
   webhook: WebhookUrl.nullish(),
   /** With LangSmith: the run's last event, `feedback`, has a URL for each. */
   feedback_keys: z.array(z.string().min(1)).max(FEEDBACK_KEYS_MAX).nullish(),

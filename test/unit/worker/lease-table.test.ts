@@ -7,30 +7,32 @@ test('what one side holds, the other reads; what it dropped is gone', () => {
   const memory = createLeaseMemory(3);
   const [main, thread] = [openLeaseTable(memory), openLeaseTable(memory)];
   const [a, b, c] = [randomUUID(), randomUUID(), randomUUID()];
-  const first = main.hold(a, 1);
-  main.hold(b, 2 ** 40);
+  const first = main.hold({ runId: a, term: 1, attempt: 1 });
+  main.hold({ runId: b, term: 2 ** 40, attempt: 3 });
   expect(thread.held()).toEqual(
     new Map([
-      [a, 1],
-      [b, 2 ** 40],
+      [a, { term: 1, attempt: 1 }],
+      [b, { term: 2 ** 40, attempt: 3 }],
     ]),
   );
   main.drop(first);
-  main.hold(c, 7);
+  main.hold({ runId: c, term: 7, attempt: 2 });
   expect(thread.held()).toEqual(
     new Map([
-      [c, 7],
-      [b, 2 ** 40],
+      [c, { term: 7, attempt: 2 }],
+      [b, { term: 2 ** 40, attempt: 3 }],
     ]),
   );
 });
 
 test('a full table refuses one more', () => {
   const table = openLeaseTable(createLeaseMemory(1));
-  const slot = table.hold(randomUUID(), 1);
-  expect(() => table.hold(randomUUID(), 1)).toThrow('more than 1 runs');
+  const slot = table.hold({ runId: randomUUID(), term: 1, attempt: 1 });
+  expect(() => table.hold({ runId: randomUUID(), term: 1, attempt: 1 })).toThrow(
+    'more than 1 runs',
+  );
   table.drop(slot);
-  expect(table.hold(randomUUID(), 1)).toBe(slot);
+  expect(table.hold({ runId: randomUUID(), term: 1, attempt: 1 })).toBe(slot);
 });
 
 test('a reader in another thread never sees half of one run and half of the next', async () => {
@@ -53,7 +55,7 @@ test('a reader in another thread never sees half of one run and half of the next
   let seen = 0;
   const mixed: [string, number][] = [];
   for (let tries = 0; tries < 2_000_000 && seen < 2_000; tries++) {
-    for (const [runId, term] of table.held()) {
+    for (const [runId, { term }] of table.held()) {
       seen++;
       if (runId.replaceAll('-', '') !== String(term).repeat(32)) mixed.push([runId, term]);
     }
