@@ -14,6 +14,7 @@ import type { Log } from '../telemetry/log.ts';
 const STATUS: Record<ErrorCode, number | undefined> = {
   actor_timeout: 500,
   address_refused: undefined,
+  agent_silent: 504,
   assistant_exists: 409,
   assistant_not_found: 404,
   auth_failed: undefined,
@@ -26,6 +27,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   cron_not_found: 404,
   cursor_invalid: 410,
   delivery_not_found: 404,
+  document_invalid: 400,
   effect_unknown: 500,
   embedding_failed: 502,
   event_invalid: 400,
@@ -38,7 +40,10 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   log_fenced: undefined,
   log_unavailable: 503,
   listen_failed: undefined,
+  message_invalid: 400,
   migration_failed: undefined,
+  model_failed: 502,
+  node_failed: 500,
   not_in_actor: 500,
   option_invalid: undefined,
   postgres_unavailable: 503,
@@ -58,6 +63,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   tracing_unavailable: undefined,
   ui_unavailable: 500,
   update_invalid: 400,
+  workflow_not_found: 404,
 };
 
 /** A value that fits its schema and is wrong all the same; the message names it and what was expected. */
