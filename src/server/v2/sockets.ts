@@ -27,8 +27,7 @@ export function acceptSockets(context: RouteContext, http: Server): void {
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy());
     if (!(socket instanceof Socket)) throw new TypeError('an HTTP server without sockets');
-    const { pathname } = new URL(request.url ?? '/', 'http://host');
-    const id = PATH.exec(pathname)?.[1];
+    const id = PATH.exec(pathOf(request.url ?? '/'))?.[1];
     const path = ThreadPath.safeParse({ thread_id: id });
     if (id === undefined) refuse(socket, 404);
     else if (!path.success) refuse(socket, 400);
@@ -53,6 +52,12 @@ export function acceptSockets(context: RouteContext, http: Server): void {
     }
   });
 }
+
+/**
+ * As it came, like Express compares it. Nothing here may throw: it would end the process, whoever has sent it, and
+ * what `//` or `http://[` name is no URL.
+ */
+const pathOf = (url: string): string => url.split('?', 1)[0] ?? '';
 
 /**
  * An upgrade passes no middleware, so who asks is found out here.
