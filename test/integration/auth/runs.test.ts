@@ -177,6 +177,23 @@ describe('a cron', () => {
     }
   });
 
+  test('whose payload another changes is that one’s: nothing runs in a name that has not asked for it', async () => {
+    const cron = await make();
+    const path = `/runs/crons/${cron.cron_id}`;
+    expect((await root('PATCH', path, { enabled: true })).json()).toMatchObject({ user_id: 'ada' });
+    expect((await root('PATCH', path, { input: { n: 5 } })).json()).toMatchObject({
+      user_id: 'root',
+    });
+    await makeDue(cron.cron_id);
+    const { run_id: runId } = await tickOf(cron.cron_id);
+    const { rows } = await server.core.pool.query<{ thread_id: string }>(
+      'SELECT thread_id FROM runs WHERE run_id = $1',
+      [runId],
+    );
+    const run = `/threads/${rows[0]?.thread_id ?? ''}/runs/${runId ?? ''}`;
+    expect((await root('GET', `${run}/join`)).json()).toMatchObject({ n: 6, user: told('root') });
+  });
+
   test('of nobody makes none, until somebody who may takes it over', async () => {
     const { cron_id: cronId } = await make();
     await server.core.pool.query(
