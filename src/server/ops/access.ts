@@ -56,7 +56,7 @@ function basicCredentials(header: string | undefined): string | undefined {
 }
 
 /** Browsers send credentials along with requests of any page: where those come from, they say themselves. */
-function isFromOurPages(headers: Record<string, string | string[] | undefined>): boolean {
+export function isFromOurPages(headers: Record<string, string | string[] | undefined>): boolean {
   const { origin, host } = headers;
   const site = headers['sec-fetch-site'];
   if (site !== undefined && site !== 'same-origin' && site !== 'none') return false;
