@@ -67,7 +67,8 @@ export function isFromOurPages(headers: Record<string, string | string[] | undef
 const isLoopback = (address: string | undefined): boolean =>
   address !== undefined && /^(::1|(::ffff:)?127\.\d+\.\d+\.\d+)$/.test(address);
 
-function isLoopbackHost(host: string | undefined): boolean {
+/** @param host with or without a port */
+export function isLoopbackHost(host: string | undefined): boolean {
   if (host === undefined || !URL.canParse(`http://${host}`)) return false;
   const name = new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '');
   return name === 'localhost' || (isIP(name) !== 0 && isLoopback(name));
