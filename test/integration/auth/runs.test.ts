@@ -1,4 +1,5 @@
 /** Whose a run is: what its graph is told, what clients cannot forge, what readers and webhooks are not shown. */
+import { STREAM_MODES } from '../../../src/graphs/port.ts';
 import { createThread } from '../../support/app.ts';
 import { as, startAuthServer } from '../../support/auth-project/people.ts';
 import type { Call } from '../../support/auth-project/people.ts';
@@ -110,6 +111,18 @@ test('credentials reach the graph and nobody else', async () => {
   expect((await ada('GET', path)).json()).toMatchObject({
     kwargs: { config: { configurable: { user_id: 'ada' } } },
   });
+});
+
+test('no stream mode shows credentials to who reads the thread', async () => {
+  const { thread_id: id } = (await ada('POST', '/threads', {})).json() as { thread_id: string };
+  for (const mode of STREAM_MODES) {
+    // It stops before it keeps in its state who asked.
+    const body = { assistant_id: 'agent', input: { ask: true }, stream_mode: mode };
+    const { status, text } = await ada('POST', `/threads/${id}/runs/stream`, body);
+    expect([mode, status, text.includes('token-of-ada')]).toEqual([mode, 200, false]);
+  }
+  const update = await ada('POST', `/threads/${id}/state`, { values: { n: 9 } });
+  expect([update.status, update.text.includes('token-of-ada')]).toEqual([200, false]);
 });
 
 describe('a cron', () => {
