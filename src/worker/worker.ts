@@ -41,15 +41,16 @@ export interface Worker extends Service {
 }
 
 export function createWorker(deps: WorkerDeps): Worker {
-  const active = new Map<string, ActiveRun>();
-  /** Claims under way count as taken slots. */
-  let claiming = 0;
+  /** Attempts: two at one run for a moment, when it was lost and came back to this process. */
+  const active = new Set<ActiveRun>();
+  /** Claims under way count as taken slots. What one takes is in `active` before it settles. */
+  const claims = new Set<Promise<unknown>>();
   let stopping = false;
   let timer: NodeJS.Timeout | undefined;
   let stopped: Promise<void> | undefined;
   const waiting: (() => void)[] = [];
 
-  const free = (): boolean => !stopping && active.size + claiming < deps.slots;
+  const free = (): boolean => !stopping && active.size + claims.size < deps.slots;
 
   /** @param begun when the claim was asked for, of performance.now */
   function begin(claim: Claim, begun: number): ActiveRun {
@@ -65,9 +66,9 @@ export function createWorker(deps: WorkerDeps): Worker {
       recordSpan('queue wait', parent, { startMs: endMs - claim.dueSeconds * 1_000, endMs }, ids);
     recordSpan('claim', parent, { startMs, endMs }, ids);
     const run = execute(deps, claim);
-    active.set(run.runId, run);
+    active.add(run);
     void run.done.then(() => {
-      active.delete(run.runId);
+      active.delete(run);
       waiting.shift()?.();
       // With its end, another of its key may begin.
       if (limitOf(deps.fairness, claim.fairKey) !== undefined) void letIn(deps, claim.fairKey);
@@ -75,6 +76,23 @@ export function createWorker(deps: WorkerDeps): Worker {
     });
     if (claim.refill) void refill(claim.fairKey);
     return run;
+  }
+
+  /** Never two slots for one run: the claim's is given up as the run takes its own. */
+  function take(ask: () => Promise<Claim | undefined>): Promise<ActiveRun | undefined> {
+    const begun = performance.now();
+    const taking = ask().then(
+      (claim) => {
+        claims.delete(taking);
+        return claim && begin(claim, begun);
+      },
+      (error: unknown) => {
+        claims.delete(taking);
+        throw error;
+      },
+    );
+    claims.add(taking);
+    return taking;
   }
 
   /** Keys whose runs are being let in; those asked for meanwhile follow at once, each key once. */
@@ -111,21 +129,14 @@ export function createWorker(deps: WorkerDeps): Worker {
     // The consumer has as many slots as the worker, but runs found by looking take some of them.
     while (!stopping && !free()) await new Promise<void>((resolve) => waiting.push(resolve));
     if (stopping) return false;
-    claiming++;
-    const begun = performance.now();
-    let claim: Claim | undefined;
+    let run: ActiveRun | undefined;
     try {
-      claim = await claimWoken(runId);
+      run = await take(() => claimWoken(runId));
     } catch (error) {
       deps.onTrouble('claim', error);
-    } finally {
-      claiming--;
     }
-    if (claim === undefined) {
-      waiting.shift()?.();
-      return true;
-    }
-    await begin(claim, begun).done;
+    if (run === undefined) waiting.shift()?.();
+    else await run.done;
     return true;
   };
 
@@ -153,15 +164,11 @@ export function createWorker(deps: WorkerDeps): Worker {
         const everywhere = askedOutside;
         askedNow = askedOutside = false;
         while (free()) {
-          claiming++;
-          const begun = performance.now();
-          const claim = await claimLooked(ageMs, everywhere).finally(() => claiming--);
-          if (claim === undefined) {
+          if ((await take(() => claimLooked(ageMs, everywhere))) === undefined) {
             // A wake-up that came meanwhile found this slot taken by the look.
             waiting.shift()?.();
             break;
           }
-          begin(claim, begun);
         }
       } while (lookAgain as boolean);
     } catch (error) {
@@ -195,26 +202,30 @@ export function createWorker(deps: WorkerDeps): Worker {
     timer = undefined;
     for (const resolve of waiting.splice(0)) resolve();
     await consumer?.pause();
-    await within(deps.graceMs);
-    for (const run of active.values()) run.stop({ kind: 'shutdown' });
-    await within(HAND_OVER_LIMIT_MS);
+    // What is being claimed at this moment has to be handed over, too.
+    await within([...claims], HAND_OVER_LIMIT_MS);
+    await within(inHand(), deps.graceMs);
+    for (const run of active) run.stop({ kind: 'shutdown' });
+    await within(inHand(), HAND_OVER_LIMIT_MS);
     await consumer?.stop();
     await deps.leases.stop();
   }
 
-  /** Waits for the runs in hand, but not longer than `limitMs`. */
-  async function within(limitMs: number): Promise<void> {
-    if (active.size === 0 || limitMs <= 0) return;
+  const inHand = (): Promise<void>[] => [...active].map((run) => run.done);
+
+  /** Waits for all of them, but not longer than `limitMs`. */
+  async function within(all: readonly Promise<unknown>[], limitMs: number): Promise<void> {
+    if (all.length === 0 || limitMs <= 0) return;
     let limit: NodeJS.Timeout | undefined;
     await Promise.race([
-      Promise.all([...active.values()].map((run) => run.done)),
+      Promise.allSettled(all),
       new Promise((resolve) => (limit = setTimeout(resolve, limitMs))),
     ]);
     clearTimeout(limit);
   }
 
   return {
-    active: () => [...active.values()],
+    active: () => [...active],
     async start() {
       if (timer !== undefined) return;
       await deps.leases.start();
