@@ -3,7 +3,8 @@ import { Annotation, StateGraph } from '@langchain/langgraph';
 import { requeueExpired } from '../../../src/runs/lease.ts';
 import { createRun } from '../../../src/runs/create.ts';
 import { createDeferred } from '../../../src/lib/deferred.ts';
-import { createThread, newRun, startTestApp } from '../../support/app.ts';
+import { nextRun } from '../../../src/runs/finish.ts';
+import { claimTerm, createThread, endRun, newRun, startTestApp } from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
 import { talkingGraph } from '../../support/talking-graph.ts';
 import { waitUntil } from '../../support/wait-until.ts';
@@ -103,6 +104,25 @@ test('a run that is being claimed as the worker stops is handed over', async () 
       attempt: 1,
       failures: 0,
     });
+  } finally {
+    await app.stop();
+  }
+});
+
+test('behind a running run the next one of its thread does not enter the ring', async () => {
+  const app = await startTestApp({ redis: false, worker: false });
+  try {
+    const threadId = await createThread(app);
+    const [first, second, third] = [1, 2, 3].map(() => newRun(app, threadId));
+    for (const run of [first, second, third]) if (run) await createRun(app.core.pool, run);
+    const owner = await claimTerm(app, String(first?.runId));
+    const { pool } = app.core;
+    await endRun(app, owner, owner.start - 1);
+    // Another worker has found the second one before the end has said whose turn it is.
+    await claimTerm(app, String(second?.runId));
+    expect(await nextRun(pool, threadId)).toBeUndefined();
+    const { rows } = await pool.query('SELECT ring_at FROM runs WHERE run_id = $1', [third?.runId]);
+    expect(rows).toEqual([{ ring_at: null }]);
   } finally {
     await app.stop();
   }
