@@ -110,10 +110,10 @@ const Environment = z.object({
   SWEEPER_INTERVAL: seconds(1),
   /** Seconds after which a run that no worker takes ends as error; 0: it waits. */
   PENDING_TIMEOUT_SECS: seconds(0, 0),
-  /** Whose turn it is (src/runs/fairness.ts): where a run's key is looked for. */
+  /** Whose turn it is (src/runs/fairness.ts): where a run's key is looked for. With auth, the first is who asks. */
   FAIR_KEY: z
     .string()
-    .default('metadata.tenant_id,metadata.owner,assistant_id')
+    .default('configurable.user_id,metadata.tenant_id,metadata.owner,assistant_id')
     .transform((text) => text.split(',').map((path) => path.trim()))
     .refine((paths) => paths.every((path) => KEY_PATH.test(path)), {
       message: 'expected assistant_id, metadata.<name> or configurable.<name>, separated by commas',

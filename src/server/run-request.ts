@@ -154,6 +154,7 @@ async function permittedRun(
     multitask_strategy: strategy,
     if_not_exists: given.if_not_exists ?? 'reject',
     after_seconds: given.after_seconds ?? 0,
+    priority: given.priority ?? 0,
     kwargs: { input, command, config, context, webhook, interrupt_before, interrupt_after },
   });
   const { kwargs, metadata } = value;
