@@ -24,12 +24,22 @@ const MAY_IMPORT = {
   graphs: [...BASE, 'postgres/', 'pregel/', ...STATE],
   auth: [...BASE, 'postgres/visibility[.]ts', 'graphs/'], // decisions; knows no HTTP
   bus: STORES,
-  workflow: [...BASE, 'telemetry/', 'pregel/', 'bus/'],
+  models: BASE,
+  workflows: [...RUNS, ...STATE, 'pregel/', 'graphs/', 'bus/', 'models/', 'webhooks/'],
   compat: STORES,
   webhooks: [...BASE, 'postgres/'],
   crons: RUNS,
   maintenance: [...RUNS, 'webhooks/', 'crons/'],
-  worker: [...RUNS, 'pregel/', 'graphs/', ...STATE, 'bus/', 'workflow/', 'compat/', 'maintenance/'],
+  worker: [
+    ...RUNS,
+    'pregel/',
+    'graphs/',
+    ...STATE,
+    'bus/',
+    'workflows/',
+    'compat/',
+    'maintenance/',
+  ],
   server: [
     ...RUNS,
     'auth/',
@@ -41,7 +51,7 @@ const MAY_IMPORT = {
     'graphs/',
     ...STATE,
     'bus/',
-    'workflow/',
+    'workflows/',
     'compat/',
     'maintenance/',
   ],
@@ -59,6 +69,8 @@ const DRIVERS = {
   ws: 'server',
   winston: 'telemetry',
   'prom-client': 'telemetry',
+  openai: 'models',
+  nodemailer: 'workflows',
   '@langchain': 'graphs/langgraph',
 };
 

@@ -18,6 +18,7 @@ import { systemRoutes } from './routes/system.ts';
 import { uiRoutes } from './routes/ui.ts';
 import { threadRoutes } from './routes/threads.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
+import { workflowRoutes } from './routes/workflows.ts';
 
 /** Asked in order: those that work hardest first. A part can be left out (langgraph.json, `http.disable_…`). */
 const NOUNS: readonly [HttpPart, (context: RouteContext) => Router][] = [
@@ -34,6 +35,7 @@ const NOUNS: readonly [HttpPart, (context: RouteContext) => Router][] = [
   ['meta', docsRoutes],
   ['runs', webhookRoutes],
   ['runs', cronRoutes],
+  ['runs', workflowRoutes],
   ['ui', uiRoutes],
   ['meta', internalRoutes],
 ];

@@ -14,6 +14,7 @@ import { letIn } from '../runs/submit.ts';
 import { contextOf, recordSpan } from '../telemetry/tracing.ts';
 import { execute } from './execute.ts';
 import type { ActiveRun, ExecuteDeps } from './execute.ts';
+import { createLastChance } from './last-chance.ts';
 
 const LOOK_INTERVAL_MS = 1_000;
 /** While wake-ups work, a look takes only runs that have waited this long: their wake-up is lost. */
@@ -52,6 +53,10 @@ export function createWorker(deps: WorkerDeps): Worker {
 
   const free = (): boolean => !stopping && active.size + claims.size < deps.slots;
 
+  const lastChance = createLastChance(() => {
+    if (timer !== undefined) void look(true);
+  });
+
   /** @param begun when the claim was asked for, of performance.now */
   function begin(claim: Claim, begun: number): ActiveRun {
     deps.tell.runClaimed(claim, {
@@ -69,6 +74,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     active.add(run);
     void run.done.then(() => {
       active.delete(run);
+      lastChance.over(claim);
       waiting.shift()?.();
       // With its end, another of its key may begin.
       if (limitOf(deps.fairness, claim.fairKey) !== undefined) void letIn(deps, claim.fairKey);
@@ -79,9 +85,11 @@ export function createWorker(deps: WorkerDeps): Worker {
   }
 
   /** Never two slots for one run: the claim's is given up as the run takes its own. */
-  function take(ask: () => Promise<Claim | undefined>): Promise<ActiveRun | undefined> {
+  function take(
+    ask: (lastChances: boolean) => Promise<Claim | undefined>,
+  ): Promise<ActiveRun | undefined> {
     const begun = performance.now();
-    const taking = ask().then(
+    const taking = lastChance.claim(ask).then(
       (claim) => {
         claims.delete(taking);
         return claim && begin(claim, begun);
@@ -113,16 +121,19 @@ export function createWorker(deps: WorkerDeps): Worker {
   }
 
   /** Of a wake-up: the first of the ring; else the very run it was sent for, or any that should be in the ring. */
-  async function claimWoken(runId: string | undefined): Promise<Claim | undefined> {
+  async function claimWoken(
+    runId: string | undefined,
+    lastChances: boolean,
+  ): Promise<Claim | undefined> {
     const { pool, claimer } = deps;
     const first =
-      (await claimNextRun(pool, claimer, 0)) ??
+      (await claimNextRun(pool, claimer, 0, lastChances)) ??
       (await (runId === undefined
-        ? claimOutside(pool, claimer, 0)
-        : claimRun(pool, claimer, runId)));
+        ? claimOutside(pool, claimer, 0, lastChances)
+        : claimRun(pool, claimer, runId, lastChances)));
     if (first !== undefined) return first;
     await delay(LOCKED_RETRY_MS);
-    return claimNextRun(pool, claimer, 0);
+    return claimNextRun(pool, claimer, 0, lastChances);
   }
 
   const onWakeUp: RunHandler = async (runId) => {
@@ -131,7 +142,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     if (stopping) return false;
     let run: ActiveRun | undefined;
     try {
-      run = await take(() => claimWoken(runId));
+      run = await take((lastChances) => claimWoken(runId, lastChances));
     } catch (error) {
       deps.onTrouble('claim', error);
     }
@@ -164,7 +175,9 @@ export function createWorker(deps: WorkerDeps): Worker {
         const everywhere = askedOutside;
         askedNow = askedOutside = false;
         while (free()) {
-          if ((await take(() => claimLooked(ageMs, everywhere))) === undefined) {
+          const ask = (lastChances: boolean): Promise<Claim | undefined> =>
+            claimLooked(ageMs, everywhere, lastChances);
+          if ((await take(ask)) === undefined) {
             // A wake-up that came meanwhile found this slot taken by the look.
             waiting.shift()?.();
             break;
@@ -179,9 +192,17 @@ export function createWorker(deps: WorkerDeps): Worker {
     }
   }
 
-  const claimLooked = async (ageMs: number, everywhere: boolean): Promise<Claim | undefined> =>
-    (await claimNextRun(deps.pool, deps.claimer, ageMs)) ??
-    (everywhere ? claimOutside(deps.pool, deps.claimer, ageMs) : undefined);
+  async function claimLooked(
+    ageMs: number,
+    everywhere: boolean,
+    lastChances: boolean,
+  ): Promise<Claim | undefined> {
+    const { pool, claimer } = deps;
+    return (
+      (await claimNextRun(pool, claimer, ageMs, lastChances)) ??
+      (everywhere ? claimOutside(pool, claimer, ageMs, lastChances) : undefined)
+    );
+  }
 
   const consumer = deps.consumer?.(onWakeUp);
 
