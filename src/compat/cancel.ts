@@ -14,6 +14,8 @@ const NOTE_TTL_SECS = 60;
 const MESSAGE_LENGTH_MAX = 1_000;
 /** Requests being written to Postgres at once; what comes beyond is dropped and counted. */
 const REQUESTS_MAX = 100;
+/** Requests of this process whose messages come back to it: what is forgotten only costs a look at the row. */
+const TOLD_MAX = 10_000;
 const SHOWN_LENGTH_MAX = 80;
 
 export type ContractCancelAction = 'interrupt' | 'rollback';
@@ -59,7 +61,10 @@ export class ControlMessageError extends Error {}
 
 export function createContractCancels(deps: ContractCancelDeps): ContractCancels {
   const { names, subscriber } = deps;
-  let underWay = 0;
+  /** By run: the documents name two channels, and who asks may use both. */
+  const underWay = new Set<string>();
+  /** By run: messages that will come back. What they ask for stands in Postgres already. */
+  const told = new Map<string, number>();
   let started = false;
 
   const ignore = (where: string, message: string, why: string): void => {
@@ -71,6 +76,14 @@ export function createContractCancels(deps: ContractCancelDeps): ContractCancels
     );
   };
 
+  function echoed(runId: string): boolean {
+    const left = told.get(runId);
+    if (left === undefined) return false;
+    if (left > 1) told.set(runId, left - 1);
+    else told.delete(runId);
+    return true;
+  }
+
   function receive(runId: string, message: string): void {
     const where = `cancel of ${runId.slice(0, SHOWN_LENGTH_MAX)}`;
     const action = RunId.safeParse(runId).success ? parseCancel(runId, message) : undefined;
@@ -78,17 +91,18 @@ export function createContractCancels(deps: ContractCancelDeps): ContractCancels
       ignore(where, message, 'expected a run id and an action (interrupt, rollback)');
       return;
     }
-    if (underWay >= REQUESTS_MAX) {
+    if (echoed(runId) || underWay.has(runId)) return;
+    if (underWay.size >= REQUESTS_MAX) {
       ignore(where, message, `more than ${REQUESTS_MAX} requests at once`);
       return;
     }
-    underWay++;
+    underWay.add(runId);
     void deps
       .cancel(runId, action)
       .catch((error: unknown) => {
         deps.onTrouble('cancel from outside', error);
       })
-      .finally(() => underWay--);
+      .finally(() => underWay.delete(runId));
   }
 
   function onMessage(_pattern: string, channel: string, message: string): void {
@@ -98,10 +112,13 @@ export function createContractCancels(deps: ContractCancelDeps): ContractCancels
 
   return {
     tell(runId, action) {
+      const channels = names.cancelChannels(runId);
+      if (told.size >= TOLD_MAX) told.delete(told.keys().next().value ?? '');
+      told.set(runId, channels.length);
       // Not a pipeline: in a cluster each name is somewhere else.
       Promise.all([
         deps.commands.set(`${names.cancelPrefix}${runId}`, action, 'EX', NOTE_TTL_SECS),
-        ...names.cancelChannels(runId).map((channel) => deps.commands.publish(channel, action)),
+        ...channels.map((channel) => deps.commands.publish(channel, action)),
       ]).catch((error: unknown) => {
         deps.onTrouble('tell of a cancel', error);
       });

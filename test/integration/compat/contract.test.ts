@@ -4,7 +4,9 @@
  */
 import { execFileSync } from 'node:child_process';
 import { Redis } from 'ioredis';
+import { createContractCancels } from '../../../src/compat/cancel.ts';
 import { newId } from '../../../src/ids.ts';
+import { createDeferred } from '../../../src/lib/deferred.ts';
 import { openSseClient } from '../../support/sse-client.ts';
 import { testRedisUrl } from '../../support/redis.ts';
 import { startTestServer } from '../../support/server.ts';
@@ -234,6 +236,48 @@ describe('cancels', () => {
     expect(Number(redisCli('TTL', `${prefix}:cancel:${run.run_id}`))).toBeGreaterThan(0);
     await becomes(run.run_id, 'interrupted');
   });
+});
+
+test('cancels of a whole crowd cost the process that tells of them nothing, and another one look each', async () => {
+  await start({}, false);
+  const { redis, names } = app.core;
+  if (redis === undefined) throw new Error('no Redis');
+  const { commands, subscriber } = redis;
+  const looks = { own: [] as string[], other: [] as string[] };
+  const troubles: unknown[] = [];
+  const onTrouble = (_what: string, error: unknown): void => void troubles.push(error);
+  const answer = createDeferred();
+  const [own, other] = (['own', 'other'] as const).map((who) =>
+    createContractCancels({
+      names,
+      commands,
+      subscriber,
+      cancel: (runId) => {
+        looks[who].push(runId);
+        return answer.promise;
+      },
+      onTrouble,
+    }),
+  );
+  await own?.start();
+  await other?.start();
+  const runIds = Array.from({ length: 90 }, () => newId());
+  for (const runId of runIds) own?.tell(runId, 'interrupt');
+  // Messages come in order: after the last one's second channel all have come.
+  const last = newId();
+  await waitUntil(
+    async () => {
+      await foreign.publish(`${prefix}:cancel:${last}`, 'interrupt');
+      return looks.own.includes(last) && looks.other.length >= 91;
+    },
+    { timeoutMs: 5_000, what: 'the last message' },
+  );
+  answer.resolve();
+  expect(looks.own).toEqual([last]);
+  expect(looks.other.sort()).toEqual([...runIds, last].sort());
+  expect(troubles).toEqual([]);
+  await own?.stop();
+  await other?.stop();
 });
 
 test('garbage on every control channel is ignored, counted, and the listeners live', async () => {
