@@ -27,8 +27,9 @@ const MAY_IMPORT = {
   workflow: [...BASE, 'telemetry/', 'pregel/', 'bus/'],
   compat: STORES,
   webhooks: [...BASE, 'postgres/'],
+  'consumer-groups': [...BASE, 'postgres/'],
   crons: RUNS,
-  maintenance: [...RUNS, 'webhooks/', 'crons/'],
+  maintenance: [...RUNS, 'webhooks/', 'consumer-groups/', 'crons/'],
   worker: [...RUNS, 'pregel/', 'graphs/', ...STATE, 'bus/', 'workflow/', 'compat/', 'maintenance/'],
   server: [
     ...RUNS,
@@ -36,6 +37,7 @@ const MAY_IMPORT = {
     'assistants/',
     'threads/',
     'webhooks/',
+    'consumer-groups/',
     'crons/',
     'pregel/',
     'graphs/',

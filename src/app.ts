@@ -3,24 +3,28 @@
  * Everything is made here and handed on; nothing below looks for its dependencies itself.
  */
 import { randomBytes } from 'node:crypto';
+import { assistantIdOf } from './assistants/assistant.ts';
 import { createProjectAuth } from './auth/project-auth.ts';
 import type { Config } from './config.ts';
 import { createContractCancels } from './compat/cancel.ts';
 import { contractNames } from './compat/names.ts';
 import { createStreamChannels } from './compat/stream-channels.ts';
 import { CheckpointStorage } from './checkpoints/storage.ts';
+import { deleteOldDeadLetters } from './consumer-groups/dead-letters.ts';
 import { createDirectBackend } from './events/direct-backend.ts';
 import { createRunEnds } from './events/ends.ts';
 import { createLogHub } from './events/hub.ts';
 import { createLiveTeller } from './events/live.ts';
 import type { ReaderDeps } from './events/reader.ts';
 import { createRedisBackend } from './events/redis-backend.ts';
+import { loadConsumerFunctions } from './graphs/consumer-groups.ts';
 import { readLangGraphJson } from './graphs/langgraph-json.ts';
 import { createProjectStore } from './graphs/project-store.ts';
 import { createGraphRegistry } from './graphs/registry.ts';
 import type { GraphRegistryOptions } from './graphs/registry.ts';
 import type { Service } from './lib/service.ts';
 import { createArchiver } from './maintenance/archiver.ts';
+import { createConsumerGroupSender } from './maintenance/consumer-group-sender.ts';
 import { createCronScheduler } from './maintenance/cron-scheduler.ts';
 import { createSweeper } from './maintenance/sweeper.ts';
 import { createWebhookSender } from './maintenance/webhook-sender.ts';
@@ -82,6 +86,7 @@ export async function createCore(
       log.warn(text);
     },
   });
+  const consumerFunctions = await loadConsumerFunctions(project?.consumerGroups ?? []);
   const metrics = createMetrics();
   const tell = createTell(log, metrics);
   const onTrouble = tell.trouble;
@@ -284,8 +289,33 @@ export async function createCore(
     pollMs: config.SWEEPER_INTERVAL * 1_000,
     onTrouble,
   });
+  const consumerGroups = createConsumerGroupSender({
+    pool,
+    signals,
+    tell,
+    guard,
+    secret: config.WEBHOOK_SECRET,
+    functions: consumerFunctions,
+    declared: (project?.consumerGroups ?? []).map((spec) => ({
+      name: spec.name,
+      url: typeof spec.target === 'string' ? spec.target : null,
+      source: 'project',
+      thread_id: spec.threadId?.toLowerCase() ?? null,
+      assistant_id: spec.assistantId === undefined ? null : assistantIdOf(spec.assistantId),
+      event_types: spec.eventTypes === undefined ? null : [...spec.eventTypes],
+      from: spec.from,
+      batch_max: spec.batchMax,
+    })),
+    concurrency: config.WEBHOOK_CONCURRENCY,
+    timeoutMs: config.WEBHOOK_TIMEOUT_SECS * 1_000,
+    attemptsMax: config.WEBHOOK_MAX_ATTEMPTS,
+    firstRetryMs: config.WEBHOOK_RETRY_SECS * 1_000,
+    pollMs: config.SWEEPER_INTERVAL * 1_000,
+    onTrouble,
+  });
   const chores: Service[] = [
     webhooks,
+    consumerGroups,
     createCronScheduler({
       submit,
       buildRun: cronRunsOf(auth),
@@ -311,7 +341,11 @@ export async function createCore(
       pendingTimeoutMs: config.PENDING_TIMEOUT_SECS * 1_000,
       cancelDeadlineMs: config.CANCEL_DEADLINE_SECS * 1_000,
       temporaryThreadTtlMs: config.TEMPORARY_THREAD_TTL_SECS * 1_000,
-      expirers: [() => store.deleteExpired(), () => deleteGoneWorkers(pool)],
+      expirers: [
+        () => store.deleteExpired(),
+        () => deleteGoneWorkers(pool),
+        () => deleteOldDeadLetters(pool),
+      ],
     }),
   ];
   // In the strict mode, too: what a process of another mode has left in Redis.
@@ -327,6 +361,7 @@ export async function createCore(
           blocking: connection,
           metrics,
           name: `${config.WORKER_ID}-${randomBytes(3).toString('hex')}`,
+          onArchived: consumerGroups.wake,
           onTrouble,
         }),
       );

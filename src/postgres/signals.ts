@@ -8,8 +8,15 @@ import { EventEmitter } from 'node:events';
 import createSubscriber from 'pg-listen';
 import type { Db } from './pool.ts';
 
-/** log: a thread has new archived events. ended: a run ended (JSON LogEnd). queue: a run waits. control: a cancel request (run id). webhook: one is due. */
-export const SIGNAL_CHANNELS = ['log', 'ended', 'queue', 'control', 'webhook'] as const;
+/** log: a thread has new archived events. ended: a run ended (JSON LogEnd). queue: a run waits. control: a cancel request (run id). webhook: one is due. consumer_group: one was made or has something to do. */
+export const SIGNAL_CHANNELS = [
+  'log',
+  'ended',
+  'queue',
+  'control',
+  'webhook',
+  'consumer_group',
+] as const;
 export type SignalChannel = (typeof SIGNAL_CHANNELS)[number];
 
 export interface Signals {
