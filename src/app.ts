@@ -409,6 +409,7 @@ export async function createCore(
         ? createStreamChannels({ names, subscriber: redis.subscriber })
         : undefined,
     webhooks,
+    consumerGroups,
     onTrouble,
     async start(): Promise<void> {
       for (const service of services) await service.start();

@@ -19,7 +19,11 @@ export interface ClaimedPosition {
   attempts: number;
 }
 
-/** @returns undefined when nothing of these groups is due */
+/**
+ * Of the group that has waited longest. One look into the index a group, so that those that this process cannot serve,
+ * with all that waits for them, cost nothing.
+ * @returns undefined when nothing of these groups is due
+ */
 export async function claimPosition(
   db: Db,
   groupIds: readonly string[],
@@ -28,9 +32,15 @@ export async function claimPosition(
   const { rows } = await db.query<ClaimedPosition>({
     name: 'claim-consumer-group-position',
     text: `
-      WITH due AS MATERIALIZED (
+      WITH first AS MATERIALIZED (
+        SELECT d.group_id FROM unnest($1::uuid[]) AS g(group_id) CROSS JOIN LATERAL (
+          SELECT p.group_id, p.next_attempt_at FROM consumer_group_positions p
+          WHERE p.group_id = g.group_id AND p.archived_seq > p.seq AND p.next_attempt_at <= now()
+          ORDER BY p.next_attempt_at LIMIT 1
+        ) d ORDER BY d.next_attempt_at LIMIT 1
+      ), due AS MATERIALIZED (
         SELECT group_id, thread_id FROM consumer_group_positions
-        WHERE archived_seq > seq AND next_attempt_at <= now() AND group_id = ANY($1)
+        WHERE archived_seq > seq AND next_attempt_at <= now() AND group_id = (SELECT group_id FROM first)
         ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
       )
       UPDATE consumer_group_positions p SET claims = claims + 1, attempts = attempts + 1,

@@ -38,7 +38,7 @@ CREATE TABLE consumer_group_positions (
   last_error      text,
   PRIMARY KEY (group_id, thread_id)
 ) WITH (fillfactor = 60);
-CREATE INDEX consumer_group_positions_due ON consumer_group_positions (next_attempt_at) WHERE archived_seq > seq;
+CREATE INDEX consumer_group_positions_due ON consumer_group_positions (group_id, next_attempt_at) WHERE archived_seq > seq;
 CREATE INDEX consumer_group_positions_thread ON consumer_group_positions (thread_id);
 
 -- References, not copies: what is removed from the log is no dead letter any more.

@@ -225,6 +225,27 @@ describe.each(['redis', 'no redis'] as const)('%s', (mode) => {
     expect(dataOf('crash')).toEqual(['a', 'b', 'a', 'b', 'c']);
   });
 
+  test('a batch whose every attempt was broken off is dead letters, and not tried again', async () => {
+    await createGroup('killer', { batch_max: 1 });
+    const threadId = await createThread();
+    receiver.answers.push((response) => {
+      // As if the processes that made all its attempts had died with it.
+      void app.core.pool
+        .query(
+          `UPDATE consumer_group_positions SET claims = claims + 1, attempts = $2, next_attempt_at = now()
+           WHERE thread_id = $1`,
+          [threadId, ATTEMPTS_MAX],
+        )
+        .then(() => response.destroy());
+    });
+    await run(threadId, 'a', 'b');
+    await waitUntil(() => dataOf('killer').includes('b'), WAIT);
+    expect(dataOf('killer')).toEqual(['a', 'b']);
+    expect(await letters('killer')).toMatchObject([
+      { data: 'a', error: expect.stringContaining('every attempt was broken off') as string },
+    ]);
+  });
+
   test('filters: of a thread, of types, of an assistant; from the start or from now on', async () => {
     const [mine, other] = [await createThread(), await createThread()];
     await run(mine, 'before');
@@ -301,6 +322,32 @@ describe('without an answer in between', () => {
     app = await startTestServer({ redis: false, worker: false });
   });
   afterAll(() => app.stop());
+
+  test('a process that stops gives back what is not answered, for the next one', async () => {
+    const patient = await startTestServer({
+      redis: false,
+      worker: false,
+      environment: { WEBHOOK_ALLOW: '*', WEBHOOK_TIMEOUT_SECS: '600', SWEEPER_INTERVAL: '0.05' },
+    });
+    const receiver = await startReceiver();
+    try {
+      const body = { name: 'hang', url: `${receiver.url}/hang` };
+      await patient.call('POST', '/consumer-groups', body);
+      const created = await patient.call('POST', '/runs', { assistant_id: 'test' });
+      const played = await playRun(patient, (created.json() as { run_id: string }).run_id);
+      played.emit('custom', 1);
+      await played.end();
+      await waitUntil(() => receiver.of('/hang').length === 1, WAIT);
+      await patient.core.consumerGroups.stop();
+      const { rows } = await patient.core.pool.query(
+        'SELECT seq, attempts, next_attempt_at <= now() AS due FROM consumer_group_positions',
+      );
+      expect(rows).toEqual([{ seq: 0, attempts: 0, due: true }]);
+    } finally {
+      await patient.stop();
+      await receiver.stop();
+    }
+  });
 
   const enabled = async (): Promise<string | undefined> => {
     const { rows } = await app.core.pool.query<{ on: string }>(
