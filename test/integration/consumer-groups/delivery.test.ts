@@ -247,9 +247,12 @@ describe.each(['redis', 'no redis'] as const)('%s', (mode) => {
   });
 
   test('filters: of a thread, of types, of an assistant; from the start or from now on', async () => {
-    const [mine, other] = [await createThread(), await createThread()];
+    const [mine, other, quiet] = [await createThread(), await createThread(), await createThread()];
     await run(mine, 'before');
+    await run(quiet, 'long ago');
+    await createGroup('history', { from: 'start', thread_id: quiet });
     await createGroup('start', { from: 'start', thread_id: mine });
+    await createGroup('later', { thread_id: mine });
     await createGroup('now', { event_types: ['values', 'v2:values'] });
     await createGroup('nobody', { assistant_id: 'no-such-graph' });
     const played = await begin(mine);
@@ -266,6 +269,9 @@ describe.each(['redis', 'no redis'] as const)('%s', (mode) => {
       return rows.length === 0;
     }, WAIT);
     expect(dataOf('start')).toEqual(['before', 'with a namespace', 'of another type']);
+    await waitUntil(() => dataOf('history').length > 0, WAIT);
+    expect(dataOf('history')).toEqual(['long ago']);
+    expect(dataOf('later')).toEqual(['with a namespace', 'of another type']);
     expect(dataOf('now')).toEqual(['with a namespace']);
     expect(dataOf('nobody')).toEqual([]);
   });
