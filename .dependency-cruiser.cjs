@@ -24,13 +24,23 @@ const MAY_IMPORT = {
   graphs: [...BASE, 'postgres/', 'pregel/', ...STATE],
   auth: [...BASE, 'postgres/visibility[.]ts', 'graphs/'], // decisions; knows no HTTP
   bus: STORES,
-  workflow: [...BASE, 'telemetry/', 'pregel/', 'bus/'],
+  models: BASE,
+  workflows: [...RUNS, ...STATE, 'pregel/', 'graphs/', 'bus/', 'models/', 'webhooks/'],
   compat: STORES,
   webhooks: [...BASE, 'postgres/'],
   'consumer-groups': [...BASE, 'postgres/'],
   crons: RUNS,
   maintenance: [...RUNS, 'webhooks/', 'consumer-groups/', 'crons/'],
-  worker: [...RUNS, 'pregel/', 'graphs/', ...STATE, 'bus/', 'workflow/', 'compat/', 'maintenance/'],
+  worker: [
+    ...RUNS,
+    'pregel/',
+    'graphs/',
+    ...STATE,
+    'bus/',
+    'workflows/',
+    'compat/',
+    'maintenance/',
+  ],
   server: [
     ...RUNS,
     'auth/',
@@ -43,7 +53,7 @@ const MAY_IMPORT = {
     'graphs/',
     ...STATE,
     'bus/',
-    'workflow/',
+    'workflows/',
     'compat/',
     'maintenance/',
   ],
@@ -61,6 +71,8 @@ const DRIVERS = {
   ws: 'server',
   winston: 'telemetry',
   'prom-client': 'telemetry',
+  openai: 'models',
+  nodemailer: 'workflows',
   '@langchain': 'graphs/langgraph',
 };
 

@@ -1,5 +1,6 @@
 /**
- * npm run demo: a run whose client, worker and Redis are all cut down in the middle, and which ends whole.
+ * npm run demo: a run whose client, worker and Redis are all cut down in the middle, and which ends whole; then
+ * two nodes of a workflow that talk (demo-talk.mjs).
  *
  * Starts Postgres (from npm, unless DATABASE_URL is given), Redis when there is one, a server and two workers
  * as processes of their own; then plays the scene and compares what the client has with what
@@ -138,6 +139,9 @@ async function scene() {
     sceneMs: Date.now() - sceneAt,
     redis,
   });
+
+  const { talk } = await import('./demo-talk.mjs');
+  await talk({ url, post, redisUrl: redis?.url, say, paint });
 
   if (keep) {
     say('left running (--keep). Try:');

@@ -6,6 +6,10 @@ import { randomBytes } from 'node:crypto';
 import { assistantIdOf } from './assistants/assistant.ts';
 import { createProjectAuth } from './auth/project-auth.ts';
 import type { Config } from './config.ts';
+import { createBus } from './bus/bus.ts';
+import { createBusChannels } from './bus/channels.ts';
+import { createPubSubTransport } from './bus/pubsub.ts';
+import { deleteExpiredMessages } from './bus/store.ts';
 import { createContractCancels } from './compat/cancel.ts';
 import { contractNames } from './compat/names.ts';
 import { createStreamChannels } from './compat/stream-channels.ts';
@@ -28,6 +32,8 @@ import { createConsumerGroupSender } from './maintenance/consumer-group-sender.t
 import { createCronScheduler } from './maintenance/cron-scheduler.ts';
 import { createSweeper } from './maintenance/sweeper.ts';
 import { createWebhookSender } from './maintenance/webhook-sender.ts';
+import { createOpenAiProvider } from './models/openai.ts';
+import { createScriptedProvider } from './models/scripted.ts';
 import { migrateDirectly } from './postgres/migrate.ts';
 import { createPool } from './postgres/pool.ts';
 import { createMemorySignals, createPostgresSignals } from './postgres/signals.ts';
@@ -57,6 +63,12 @@ import type { Log } from './telemetry/log.ts';
 import { createMetrics } from './telemetry/metrics.ts';
 import { createTell } from './telemetry/tell.ts';
 import { createAddressGuard } from './webhooks/addresses.ts';
+import { createAgentHost } from './workflows/agent-host.ts';
+import { WORKFLOW_GRAPH } from './workflows/execution.ts';
+import { WorkflowGraph } from './workflows/graph.ts';
+import { createMailer } from './workflows/mail.ts';
+import { createSecrets } from './workflows/secrets.ts';
+import { createDocuments, deleteExpiredWorkflows } from './workflows/workflow.ts';
 import { createWorker } from './worker/worker.ts';
 import type { Worker } from './worker/worker.ts';
 import { createLeaseKeeper } from './worker/lease-keeper.ts';
@@ -238,6 +250,36 @@ export async function createCore(
   const directLog = createDirectBackend({ db: pool, signals, live });
 
   const store = createProjectStore(pool, project?.store);
+  const busTransport = createPubSubTransport({
+    db: pool,
+    signals,
+    redis,
+    channels: createBusChannels(config.BUS_CHANNEL_PREFIX),
+    leaseMs: config.BUS_LEASE_SECS * 1_000,
+    onTrouble,
+  });
+  const bus = createBus(busTransport, { onTrouble });
+  const documents = createDocuments(pool);
+  const workflowDeps = {
+    models: {
+      openai: createOpenAiProvider({
+        baseUrl: config.OPENAI_BASE_URL,
+        apiKey: config.OPENAI_API_KEY,
+        model: config.OPENAI_MODEL,
+        timeoutMs: config.MODEL_TIMEOUT_SECS * 1_000,
+        retries: config.MODEL_MAX_RETRIES,
+      }),
+      scripted: createScriptedProvider(),
+    },
+    guard,
+    mailer: createMailer({ url: config.SMTP_URL, from: config.SMTP_FROM }),
+    secrets: createSecrets(config.workflowSecrets),
+    askTimeoutMs: config.BUS_ASK_TIMEOUT_SECS * 1_000,
+    log,
+    pubsub: bus,
+    documents,
+    onTrouble,
+  };
   const graphs = createGraphRegistry(
     {
       checkpoints: new CheckpointStorage(pool),
@@ -245,7 +287,12 @@ export async function createCore(
       langSmith: config.langSmith !== undefined,
       schemas: { timeoutMs: config.LANGGRAPH_SCHEMA_RESOLVE_TIMEOUT_MS, onTrouble },
     },
-    graphOptions,
+    {
+      ...graphOptions,
+      hidden: {
+        [WORKFLOW_GRAPH]: (dependencies) => new WorkflowGraph(workflowDeps, dependencies),
+      },
+    },
   );
   const fairness: FairnessRules = {
     keys: config.FAIR_KEY,
@@ -343,6 +390,8 @@ export async function createCore(
       temporaryThreadTtlMs: config.TEMPORARY_THREAD_TTL_SECS * 1_000,
       expirers: [
         () => store.deleteExpired(),
+        () => deleteExpiredMessages(pool),
+        () => deleteExpiredWorkflows(pool),
         () => deleteGoneWorkers(pool),
         () => deleteOldDeadLetters(pool),
       ],
@@ -370,6 +419,7 @@ export async function createCore(
     signals,
     ends,
     hub,
+    busTransport,
     ...(contract === undefined ? [] : [contract]),
     ...chores,
   ];
@@ -388,6 +438,10 @@ export async function createCore(
     hub,
     reader,
     graphs,
+    busTransport,
+    bus,
+    documents,
+    workflowDeps,
     store,
     http: project?.http,
     ui: project?.ui,
@@ -446,7 +500,15 @@ export function createWorkerOf(core: Core): Worker {
     onNote: (runId, note) => core.contract?.receive(runId, note),
     onTrouble: core.onTrouble,
   });
-  return createWorker({
+  const host = createAgentHost({
+    db: core.pool,
+    transport: core.busTransport,
+    bus: core.bus,
+    documents: core.documents,
+    models: core.workflowDeps.models,
+    slots: config.AGENT_SLOTS,
+  });
+  const worker = createWorker({
     ...core,
     leases,
     langSmith: config.langSmith,
@@ -459,6 +521,17 @@ export function createWorkerOf(core: Core): Worker {
         : (handler) => createConsumer(core, redis, handler),
     wakeUpsWork: () => config.QUEUE_BACKEND !== 'memory' && redis?.commands.status === 'ready',
   });
+  return {
+    active: () => worker.active(),
+    async start() {
+      await host.start();
+      await worker.start();
+    },
+    async stop() {
+      await worker.stop();
+      await host.stop();
+    },
+  };
 }
 
 function createConsumer(

@@ -12,6 +12,7 @@ import { QUEUE_BACKENDS } from './queue/port.ts';
 import type { QueueBackend } from './queue/port.ts';
 import { KEY_PATH } from './runs/fairness.ts';
 import { parseRedisAddress, REDIS_URL_EXPECTED } from './redis/address.ts';
+import { redactUrl } from './telemetry/redact.ts';
 
 export class ConfigInvalidError extends AppError {
   readonly code = 'config_invalid';
@@ -151,6 +152,29 @@ const Environment = z.object({
   WEBHOOK_MAX_ATTEMPTS: count(8, 1, 100),
   /** Seconds before the second attempt; each later one waits four times as long, at most an hour. */
   WEBHOOK_RETRY_SECS: seconds(5, 0.01),
+  /** Any OpenAI-compatible endpoint, for the AI nodes of workflows. Unset: OpenAI's own. */
+  OPENAI_BASE_URL: url('http:', 'https:').optional(),
+  OPENAI_API_KEY: z.string().optional(),
+  /** For AI nodes that name no model. */
+  OPENAI_MODEL: z.string().optional(),
+  /** Seconds until a model's first token, and between two of them. */
+  MODEL_TIMEOUT_SECS: seconds(60),
+  /** Attempts after the first at a model that answers 429 or 5xx, with back-off. */
+  MODEL_MAX_RETRIES: count(4, 0, 20),
+  /** Begins the bus's channels in Redis: `agent:messages:{agent_id}`, `agent:messages:broadcast`. */
+  BUS_CHANNEL_PREFIX: z
+    .string()
+    .regex(/^[\w:-]{1,100}$/, 'expected up to 100 letters, digits, "_", "-" and ":"')
+    .default('agent:messages'),
+  /** Seconds that a question between nodes waits for its answer. */
+  BUS_ASK_TIMEOUT_SECS: seconds(30),
+  /** Seconds after which a process that answers a question and gives no sign of life has lost it. */
+  BUS_LEASE_SECS: seconds(5, 0.3),
+  /** Questions between nodes that one worker answers at once; 0: none. */
+  AGENT_SLOTS: count(10, 0),
+  /** `smtp://user:password@host:587`, for email nodes. */
+  SMTP_URL: url('smtp:', 'smtps:').optional(),
+  SMTP_FROM: z.string().optional(),
   /** What the number of wanted workers is kept within (GET /metrics/workers). */
   WORKERS_MIN: count(1, 0),
   WORKERS_MAX: count(100),
@@ -218,6 +242,8 @@ export type Config = Readonly<
     /** undefined: there is no LangSmith. */
     langSmith: { readonly apiKey: string; readonly url: string } | undefined;
     redis: boolean;
+    /** WORKFLOW_SECRET_<NAME>, by NAME: all that workflow documents may refer to. */
+    workflowSecrets: Readonly<Record<string, string>>;
     DATABASE_PREPARE: boolean;
   }
 >;
@@ -270,8 +296,17 @@ export function readConfig(environment: NodeJS.ProcessEnv = process.env): Config
         ? undefined
         : { apiKey: config.LANGSMITH_API_KEY, url: config.LANGSMITH_ENDPOINT },
     redis,
+    workflowSecrets: secretsIn(given),
   });
 }
+
+const SECRET_PREFIX = 'WORKFLOW_SECRET_';
+const secretsIn = (given: NodeJS.ProcessEnv): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(given)
+      .filter(([name]) => name.startsWith(SECRET_PREFIX))
+      .map(([name, value]) => [name.slice(SECRET_PREFIX.length), value ?? '']),
+  );
 
 /**
  * Puts variables of the project (langgraph.json, `env`) into the environment, where the graphs look for
@@ -282,8 +317,9 @@ export function addToEnvironment(variables: Readonly<Record<string, string>>): v
 }
 
 function redact(name: string, value: unknown): unknown {
-  if (name === 'OPS_PASSWORD') return '***';
+  if (/API_KEY|SECRET|PASSWORD/.test(name)) return '***';
+  // What is no URL may have a password with anything in it.
   return name.endsWith('_URL') && typeof value === 'string'
-    ? value.replace(/\/\/[^@/]*@/, '//***@')
+    ? redactUrl(value.replace(/\/\/.*@/s, '//***@'))
     : value;
 }

@@ -6,6 +6,7 @@
  * console.log(server.url);
  */
 import { createCore, createWorkerOf } from './app.ts';
+import type { Bus } from './bus/bus.ts';
 import { ensureDatabase, graphOptions } from './cli/run-services.ts';
 import { readConfig } from './config.ts';
 import type { Service } from './lib/service.ts';
@@ -21,6 +22,8 @@ export interface ServerOptions {
 
 export interface RunningServer {
   readonly url: string;
+  /** For agents of this program (docs/workflows.md). */
+  readonly bus: Bus;
   /** Hands over what runs, closes what is open. Idempotent. */
   stop(): Promise<void>;
 }
@@ -59,5 +62,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Running
     await stop();
     throw error;
   }
-  return { url: `http://${config.HOST}:${http.port}`, stop: () => (stopped ??= stop()) };
+  return {
+    url: `http://${config.HOST}:${http.port}`,
+    bus: core.bus,
+    stop: () => (stopped ??= stop()),
+  };
 }

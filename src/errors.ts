@@ -6,6 +6,7 @@
 export const ERROR_CODES = [
   'actor_timeout',
   'address_refused',
+  'agent_silent',
   'assistant_exists',
   'assistant_not_found',
   'auth_failed',
@@ -21,6 +22,7 @@ export const ERROR_CODES = [
   'cron_not_found',
   'cursor_invalid',
   'delivery_not_found',
+  'document_invalid',
   'effect_unknown',
   'embedding_failed',
   'event_invalid',
@@ -33,7 +35,10 @@ export const ERROR_CODES = [
   'listen_failed',
   'log_fenced',
   'log_unavailable',
+  'message_invalid',
   'migration_failed',
+  'model_failed',
+  'node_failed',
   'not_in_actor',
   'option_invalid',
   'postgres_unavailable',
@@ -53,6 +58,7 @@ export const ERROR_CODES = [
   'tracing_unavailable',
   'ui_unavailable',
   'update_invalid',
+  'workflow_not_found',
 ] as const;
 export type ErrorCode = (typeof ERROR_CODES)[number];
 

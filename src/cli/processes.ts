@@ -6,6 +6,7 @@
 import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
 import { AppError } from '../errors.ts';
+import { answerGathering } from '../telemetry/exposition.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createDeferred } from '../lib/deferred.ts';
@@ -89,6 +90,7 @@ function supervise(
     const started = cluster.fork(environmentOf(place));
     let nextWaitMs = Math.min(waitMs * 2, RESTART_MS.max);
     processes.set(place, started);
+    answerGathering(started);
     started.on('message', (message) => {
       if (message !== READY) return;
       everReady = true;

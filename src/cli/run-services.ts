@@ -14,6 +14,7 @@ import { startEmbeddedPostgres } from '../postgres/embedded.ts';
 import { createLog } from '../telemetry/log.ts';
 import type { Log, LogOptions } from '../telemetry/log.ts';
 import { startTracing } from '../telemetry/tracing.ts';
+import { joinGathering } from '../telemetry/exposition.ts';
 import { collectProcessMetrics } from '../telemetry/metrics.ts';
 import { onStopAsked, tellReady } from './supervised.ts';
 
@@ -44,6 +45,7 @@ export async function runServices(
     graphOptions(config),
   );
   collectProcessMetrics(core.metrics);
+  joinGathering(core.metrics.registry);
   const started: Service[] = [core];
   try {
     await core.start();

@@ -9,7 +9,8 @@ import { EventInvalidError } from '../lib/event-invalid.ts';
 export const EVENT_LENGTH_MAX = 8 * 1024 * 1024;
 const TYPE_LENGTH_MAX = 1_024;
 
-const CONTROL = /[\u0000-\u001f\u007f\u2028\u2029]/;
+/** Control characters would break frames and payloads; Postgres refuses lone surrogates, with the whole batch they are in. */
+const UNFIT = /[\u0000-\u001f\u007f\u2028\u2029]|\p{Surrogate}/u;
 
 export interface LogEvent {
   /** SSE event name, e.g. `values` or `updates|sub:1`. */
@@ -42,9 +43,9 @@ export interface LiveBatch extends LogBatch {
 
 /** @throws {EventInvalidError} */
 export function checkEvent(event: LogEvent): void {
-  if (event.type === '' || event.type.length > TYPE_LENGTH_MAX || CONTROL.test(event.type))
+  if (event.type === '' || event.type.length > TYPE_LENGTH_MAX || UNFIT.test(event.type))
     throw new EventInvalidError(
-      `event name ${JSON.stringify(event.type.slice(0, 80))}: expected 1 to ${TYPE_LENGTH_MAX} characters, none of them a control character`,
+      `event name ${JSON.stringify(event.type.slice(0, 80))}: expected 1 to ${TYPE_LENGTH_MAX} characters, none of them a control character or a lone surrogate`,
     );
   if (event.data.length > EVENT_LENGTH_MAX)
     throw new EventInvalidError(

@@ -22,6 +22,8 @@ export interface GraphRegistryOptions {
   readonly file?: string;
   /** From code: `createServer({ graphs: { agent } })`. Takes precedence over the file. */
   readonly graphs?: Readonly<Record<string, unknown>>;
+  /** Graphs of our own, which runs may execute and no list names. */
+  readonly hidden?: Readonly<Record<string, (dependencies: GraphDependencies) => Graph>>;
 }
 
 interface Entry {
@@ -45,17 +47,25 @@ export function createGraphRegistry(
     });
   for (const [graphId, value] of Object.entries(options.graphs ?? {}))
     entries.set(graphId, { origin: `graph "${graphId}"`, load: () => Promise.resolve(value) });
-  return new LazyRegistry(dependencies, entries);
+  const hidden = Object.entries(options.hidden ?? {}).map(
+    ([graphId, make]) => [graphId, Promise.resolve(make(dependencies))] as const,
+  );
+  return new LazyRegistry(dependencies, entries, hidden);
 }
 
 class LazyRegistry implements GraphRegistry {
   readonly #dependencies: GraphDependencies;
   readonly #entries: ReadonlyMap<string, Entry>;
-  readonly #loaded = new Map<string, Promise<Graph>>();
+  readonly #loaded: Map<string, Promise<Graph>>;
 
-  constructor(dependencies: GraphDependencies, entries: ReadonlyMap<string, Entry>) {
+  constructor(
+    dependencies: GraphDependencies,
+    entries: ReadonlyMap<string, Entry>,
+    hidden: readonly (readonly [string, Promise<Graph>])[],
+  ) {
     this.#dependencies = dependencies;
     this.#entries = entries;
+    this.#loaded = new Map(hidden);
   }
 
   ids(): readonly string[] {

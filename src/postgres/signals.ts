@@ -8,13 +8,14 @@ import { EventEmitter } from 'node:events';
 import createSubscriber from 'pg-listen';
 import type { Db } from './pool.ts';
 
-/** log: a thread has new archived events. ended: a run ended (JSON LogEnd). queue: a run waits. control: a cancel request (run id). webhook: one is due. consumer_group: one was made or has something to do. */
+/** log: a thread has new archived events. ended: a run ended (JSON LogEnd). queue: a run waits. control: a cancel request (run id). webhook: one is due. bus: a message waits for an agent (its id). consumer_group: one was made or has something to do. */
 export const SIGNAL_CHANNELS = [
   'log',
   'ended',
   'queue',
   'control',
   'webhook',
+  'bus',
   'consumer_group',
 ] as const;
 export type SignalChannel = (typeof SIGNAL_CHANNELS)[number];
@@ -34,6 +35,9 @@ const PAYLOAD_BYTES_MAX = 7_900;
 /** Signals that wait while one NOTIFY statement is under way; beyond it the oldest are dropped. */
 const WAITING_MAX = 10_000;
 const SIGNALS_PER_STATEMENT = 500;
+/** How often the LISTEN connection is asked whether it is there, and how long it may take to say so. */
+const CHECK_MS = 5_000;
+const CHECK_ANSWER_MS = 4_000;
 
 export function createMemorySignals(): Signals {
   const emitter = new EventEmitter();
@@ -69,13 +73,19 @@ export function createPostgresSignals(db: Db, options: PostgresSignalsOptions): 
   let stopped = false;
   // pg-listen is CommonJS: under nodenext its default export is one level deeper.
   const subscriber = createSubscriber.default<Record<string, string>>(
-    { connectionString: options.url, application_name: 'millrace-listen' },
+    {
+      connectionString: options.url,
+      application_name: 'millrace-listen',
+      // A half-open connection answers nothing and says nothing: without these the check waits for ever.
+      query_timeout: CHECK_ANSWER_MS,
+      connectionTimeoutMillis: CHECK_ANSWER_MS,
+    },
     {
       parse: (text): unknown => text,
       serialize: String,
       retryTimeout: Infinity,
       retryInterval: 500,
-      paranoidChecking: 5_000,
+      paranoidChecking: CHECK_MS,
     },
   );
   subscriber.events.on('error', options.onError);

@@ -1,4 +1,4 @@
-/** Every Redis key and channel name of the system, except the documented contract's (compat/). No other file builds one. */
+/** Every Redis key and channel name of the system, except those of documented contracts (compat/, bus/channels.ts). No other file builds one. */
 
 export interface LogKeys {
   meta: string;

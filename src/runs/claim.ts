@@ -11,6 +11,7 @@ import { encodeRows, storeRowsSql } from '../events/archive.ts';
 import type { ArchiveRow } from '../events/archive.ts';
 import { RING_LOW } from './fairness.ts';
 import { IN_RING, OUTSIDE, ringCount, THREADS_TURN } from './ring.ts';
+import { FAILURES_MAX } from './lease.ts';
 import type { CancelAction, RunKwargs, RunUser } from './run.ts';
 
 export interface Claim {
@@ -70,9 +71,12 @@ interface ClaimRow {
   due_seconds: number;
 }
 
-/** `$1` is the worker, `$2` the lease in ms. A pending run is taken in the order of its thread. */
+/**
+ * `$1` is the worker, `$2` the lease in ms, `$4` whether a run on its last chance may be taken. A pending run is
+ * taken in the order of its thread.
+ */
 const ELIGIBLE = `
-  r.status = 'pending' AND r.eligible_at <= now() AND ${THREADS_TURN}`;
+  r.status = 'pending' AND r.eligible_at <= now() AND ($4 OR r.failures <> ${FAILURES_MAX - 1}) AND ${THREADS_TURN}`;
 
 /** Not one that must wait for its key's limit. */
 const ADMITTED = '(r.ring_at IS NOT NULL OR NOT r.held)';
@@ -128,44 +132,62 @@ const claimFirst = (condition: string, order: string): string =>
 const CLAIM_NEXT = claimFirst(IN_RING('r'), 'r.ring_at');
 const CLAIM_OUTSIDE = claimFirst(`${OUTSIDE('r')} AND NOT r.held`, 'r.eligible_at');
 
-// Takes a running run over to end it: its worker is dead or does not react to a cancel.
+// Takes a begun run over to end it: its worker does not react to a cancel, or it has none and gets none.
+const TO_BE_ENDED = `r.term = $4 AND (r.status = 'running' OR r.status = 'pending' AND r.cancel_action IS NOT NULL)`;
 const TAKE_OVER = claimSql(
-  `SELECT r.run_id, r.thread_id FROM runs r WHERE r.run_id = $3 AND r.status = 'running' AND r.term = $4`,
-  `r.status = 'running' AND r.term = $4`,
+  `SELECT r.run_id, r.thread_id FROM runs r WHERE r.run_id = $3 AND ${TO_BE_ENDED}`,
+  TO_BE_ENDED,
   '',
 );
 
-/** @returns undefined when the run is not there to take: not its turn, taken, ended */
+/** Whether losing or failing the run once more would end it as error. */
+export const isLastChance = ({ failures }: Pick<Claim, 'failures'>): boolean =>
+  failures === FAILURES_MAX - 1;
+
+/**
+ * @param lastChances false: not a run on its last chance
+ * @returns undefined when the run is not there to take: not its turn, taken, ended
+ */
 export async function claimRun(
   db: Db,
   claimer: Claimer,
   runId: string,
+  lastChances = true,
 ): Promise<Claim | undefined> {
-  return claim(db, 'claim-run', CLAIM_ONE, [claimer.workerId, claimer.leaseMs, runId]);
+  const { workerId, leaseMs } = claimer;
+  return claim(db, 'claim-run', CLAIM_ONE, [workerId, leaseMs, runId, lastChances]);
 }
 
 /**
  * Takes the first run of the ring, of those that wait for at least `ageMs`.
+ * @param lastChances false: not a run on its last chance
  * @returns undefined when there is none
  */
 export async function claimNextRun(
   db: Db,
   claimer: Claimer,
   ageMs: number,
+  lastChances = true,
 ): Promise<Claim | undefined> {
-  return claim(db, 'claim-next-run', CLAIM_NEXT, [claimer.workerId, claimer.leaseMs, ageMs]);
+  const { workerId, leaseMs } = claimer;
+  return claim(db, 'claim-next-run', CLAIM_NEXT, [workerId, leaseMs, ageMs, lastChances]);
 }
 
-/** The oldest run outside the ring: one whose admission was lost or is late. Looks at more rows than claimNextRun. */
+/**
+ * The oldest run outside the ring: one whose admission was lost or is late. Looks at more rows than claimNextRun.
+ * @param lastChances false: not a run on its last chance
+ */
 export async function claimOutside(
   db: Db,
   claimer: Claimer,
   ageMs: number,
+  lastChances = true,
 ): Promise<Claim | undefined> {
-  return claim(db, 'claim-outside', CLAIM_OUTSIDE, [claimer.workerId, claimer.leaseMs, ageMs]);
+  const { workerId, leaseMs } = claimer;
+  return claim(db, 'claim-outside', CLAIM_OUTSIDE, [workerId, leaseMs, ageMs, lastChances]);
 }
 
-/** Fences the worker that holds `runId` with `term`, to end the run in its place. */
+/** Fences the worker that holds or held `runId` with `term`, to end the run in its place. */
 export async function takeOverRun(
   db: Db,
   claimer: Claimer,

@@ -90,15 +90,20 @@ export async function overdueRuns(db: Db, ageMs: number): Promise<Requeued[]> {
 /** Jobs that one sweep adds again at most: a backlog that Redis forgot is rebuilt in a few sweeps. */
 const OVERDUE_ROWS_MAX = 2_000;
 
-/** Running runs whose worker has not reacted to a cancel request for `deadlineMs`. */
+/** Begun runs of which no worker has reacted to a cancel request for `deadlineMs`; those between two attempts may have none. */
 export async function unheededCancels(
   db: Db,
   deadlineMs: number,
 ): Promise<{ runId: string; term: number }[]> {
   const { rows } = await db.query<{ run_id: string; term: number }>({
     name: 'unheeded-cancels',
+    // Two parts, because each has a partial index.
     text: `SELECT run_id, term FROM runs
-           WHERE status = 'running' AND cancel_requested_at < now() - $1 * interval '1 ms' LIMIT ${SWEEP_ROWS_MAX}`,
+           WHERE status = 'running' AND cancel_requested_at < now() - $1 * interval '1 ms'
+           UNION ALL
+           SELECT run_id, term FROM runs
+           WHERE status = 'pending' AND attempt > 0 AND cancel_requested_at < now() - $1 * interval '1 ms'
+           LIMIT ${SWEEP_ROWS_MAX}`,
     values: [deadlineMs],
   });
   return rows.map((row) => ({ runId: row.run_id, term: row.term }));

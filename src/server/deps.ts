@@ -12,6 +12,7 @@ import type { SubmitDeps } from '../runs/submit.ts';
 import type { ItemStore } from '../store/items.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { Documents } from '../workflows/workflow.ts';
 
 /** The part of the configuration that HTTP needs, under the names of config.ts. */
 export interface ServerConfig {
@@ -47,6 +48,7 @@ export interface ServerDeps {
   readonly pool: Pool;
   readonly graphs: GraphRegistry;
   readonly store: ItemStore;
+  readonly documents: Documents;
   /** langgraph.json, `http`. */
   readonly http?: HttpSpec | undefined;
   /** langgraph.json, `ui`. */

@@ -17,7 +17,7 @@ const REPLAYED = 'idempotent-replayed';
 
 /**
  * Submits the runs of a request, once when it has a key.
- * @param threadId undefined: runs without a thread of the client's
+ * @param threadId what a key is unique in, with the method; undefined: runs without a thread of the client's
  * @throws {InputInvalidError} the key is none
  * @throws what submitOnce throws
  */

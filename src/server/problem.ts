@@ -14,6 +14,7 @@ import type { Log } from '../telemetry/log.ts';
 const STATUS: Record<ErrorCode, number | undefined> = {
   actor_timeout: 500,
   address_refused: undefined,
+  agent_silent: 504,
   assistant_exists: 409,
   assistant_not_found: 404,
   auth_failed: undefined,
@@ -30,6 +31,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   cron_not_found: 404,
   cursor_invalid: 410,
   delivery_not_found: 404,
+  document_invalid: 400,
   effect_unknown: 500,
   embedding_failed: 502,
   event_invalid: 400,
@@ -42,7 +44,10 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   log_fenced: undefined,
   log_unavailable: 503,
   listen_failed: undefined,
+  message_invalid: 400,
   migration_failed: undefined,
+  model_failed: 502,
+  node_failed: 500,
   not_in_actor: 500,
   option_invalid: undefined,
   postgres_unavailable: 503,
@@ -62,6 +67,7 @@ const STATUS: Record<ErrorCode, number | undefined> = {
   tracing_unavailable: undefined,
   ui_unavailable: 500,
   update_invalid: 400,
+  workflow_not_found: 404,
 };
 
 /** A value that fits its schema and is wrong all the same; the message names it and what was expected. */
@@ -71,6 +77,8 @@ export class InputInvalidError extends AppError {
 
 /** Postgres: stack depth limit exceeded, as by JSON of 10,000 levels. */
 const TOO_DEEP = '54001';
+/** Postgres: no space left on its disk. */
+const DISK_FULL = '53100';
 /** Postgres: \u0000 or a lone surrogate, where a schema let it through. */
 const UNSTORABLE = new Set(['22021', '22P05']);
 
@@ -86,6 +94,8 @@ function problemOf(error: unknown, bodyBytesMax: number): Problem {
     const status = STATUS[error.code];
     if (status !== undefined) return { status, text: error.message, ours: status >= 500 };
   }
+  if (sqlState(error) === DISK_FULL)
+    return { status: 507, text: 'storage_full: Postgres has no room left', ours: true };
   if (isTransient(error))
     return { status: 503, text: 'Postgres does not answer, try again later', ours: true };
   if (error instanceof RangeError || sqlState(error) === TOO_DEEP)

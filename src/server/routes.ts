@@ -19,6 +19,7 @@ import { systemRoutes } from './routes/system.ts';
 import { uiRoutes } from './routes/ui.ts';
 import { threadRoutes } from './routes/threads.ts';
 import { webhookRoutes } from './routes/webhooks.ts';
+import { workflowRoutes } from './routes/workflows.ts';
 
 /** Asked in order: those that work hardest first. A part can be left out (langgraph.json, `http.disable_…`). */
 const NOUNS: readonly [HttpPart, (context: RouteContext) => Router][] = [
@@ -36,6 +37,7 @@ const NOUNS: readonly [HttpPart, (context: RouteContext) => Router][] = [
   ['runs', webhookRoutes],
   ['runs', consumerGroupRoutes],
   ['runs', cronRoutes],
+  ['runs', workflowRoutes],
   ['ui', uiRoutes],
   ['meta', internalRoutes],
 ];

@@ -28,6 +28,8 @@ export interface WaitOptions {
   /** The run was there before: it may have ended already. */
   readonly mayHaveEnded: boolean;
   readonly cancelOnDisconnect: boolean;
+  /** What is answered instead of the run's output: JSON text, made once the run has ended. */
+  readonly answer?: () => Promise<string>;
 }
 
 export async function answerWithEnd(
@@ -72,9 +74,10 @@ export async function answerWithEnd(
       outcome =
         end.status === DELETED ? undefined : await outcomeOf(context.pool, runId, gone.signal);
     }
+    const text = (await options.answer?.()) ?? answerOf(outcome);
     endTimers();
     answered = true;
-    sendJsonText(response, answerOf(outcome));
+    sendJsonText(response, text);
   } catch (error) {
     if (!gone.signal.aborted) throw error;
   } finally {

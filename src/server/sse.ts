@@ -58,7 +58,8 @@ export function openSse(deps: SseDeps, response: Response, options: SseOptions):
 
   response.writeHead(200, {
     'content-type': 'text/event-stream',
-    'cache-control': 'no-cache',
+    // no-transform: what compresses on the way gathers, too.
+    'cache-control': 'no-cache, no-transform',
     // nginx and its kin: do not gather.
     'x-accel-buffering': 'no',
     ...options.headers,

@@ -2,13 +2,14 @@
 import { createServer } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Service } from '../lib/service.ts';
+import { exposition } from './exposition.ts';
 import type { Metrics } from './metrics.ts';
 
 export interface EndpointDeps {
   readonly host: string;
   /** 0: any free one. */
   readonly port: number;
-  readonly metrics: Pick<Metrics, 'registry'>;
+  readonly metrics: Metrics;
   /** What is wrong; empty: nothing. Must settle by itself. */
   check(): Promise<readonly string[]>;
 }
@@ -33,7 +34,7 @@ export function createEndpoint(deps: EndpointDeps): Endpoint {
     const path = request.url?.split('?', 1)[0] ?? '';
     switch (path) {
       case '/metrics':
-        send(200, deps.metrics.registry.contentType, await deps.metrics.registry.metrics());
+        send(200, deps.metrics.registry.contentType, await exposition(deps.metrics));
         return;
       case '/ok':
         send(200, 'application/json', '{"ok":true}');

@@ -8,10 +8,13 @@ const STAGE_BUCKETS = [
 
 // eslint-disable-next-line @typescript-eslint/explicit-module-boundary-types -- the declarations below are the type
 export function createMetrics() {
+  /** What this process counts, and what the whole deployment is like (looked up at each scrape). */
   const registry = new Registry();
+  const deployment = new Registry();
   const registers = [registry];
   const metrics = {
     registry,
+    deployment,
     fenced: new Counter({
       name: 'millrace_fenced_total',
       help: 'Terms that were fenced while their worker still wrote',
@@ -38,7 +41,7 @@ export function createMetrics() {
       name: 'millrace_runs_active',
       help: 'Runs of the whole deployment that wait for a worker or have one',
       labelNames: ['status'] as const,
-      registers,
+      registers: [deployment],
     }),
     stageSeconds: new Histogram({
       name: 'millrace_stage_seconds',
@@ -51,47 +54,47 @@ export function createMetrics() {
       name: 'millrace_queue_depth',
       help: 'Runs of the whole deployment that wait: due (for a worker) or delayed (for their time)',
       labelNames: ['state'] as const,
-      registers,
+      registers: [deployment],
     }),
     queueOldestSeconds: new Gauge({
       name: 'millrace_queue_oldest_seconds',
       help: 'How long the oldest run has waited for a worker; 0 when none does',
-      registers,
+      registers: [deployment],
     }),
     queueWakeUps: new Gauge({
       name: 'millrace_queue_wake_ups',
       help: 'Wake-ups that wait in the run queue; absent when it cannot tell',
-      registers,
+      registers: [deployment],
     }),
     workersAlive: new Gauge({
       name: 'millrace_workers_alive',
       help: 'Workers of the whole deployment that are not silent',
-      registers,
+      registers: [deployment],
     }),
     workerSlots: new Gauge({
       name: 'millrace_worker_slots',
       help: 'Runs that all workers together can execute at once',
-      registers,
+      registers: [deployment],
     }),
     workersWanted: new Gauge({
       name: 'millrace_workers_wanted',
       help: 'Workers that the backlog asks for: threads with a run running or due, divided by the slots of a worker',
-      registers,
+      registers: [deployment],
     }),
     notifyUsage: new Gauge({
       name: 'millrace_notify_queue_usage',
       help: "How full Postgres' queue of notifications is, 0 to 1",
-      registers,
+      registers: [deployment],
     }),
     archiveLagSeconds: new Gauge({
       name: 'millrace_archive_lag_seconds',
       help: 'Age of the oldest mark: how long a log with events that only Redis has waits for an archiver',
-      registers,
+      registers: [deployment],
     }),
     eventsUnarchived: new Gauge({
       name: 'millrace_events_unarchived',
       help: 'Events that only Redis has, in the logs with the oldest marks',
-      registers,
+      registers: [deployment],
     }),
     sweeps: new Counter({
       name: 'millrace_sweeps_total',

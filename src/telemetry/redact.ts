@@ -1,8 +1,11 @@
 /** What a log line must not hold. */
 
 const HIDDEN = '***';
-/** `scheme://user:password@`, anywhere in a text: drivers put whole URLs into their messages. */
-const CREDENTIALS = /\b([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s/]*@/gi;
+/**
+ * `scheme://user:password@`, anywhere in a text: drivers put whole URLs into their messages. With bounds: texts come
+ * from anywhere, and without them a megabyte of `a.a.a.` takes hours.
+ */
+const CREDENTIALS = /\b([a-z][a-z0-9+.-]{0,31}:\/\/[^\s:/@]{0,255}):[^\s/]{0,4095}@/gi;
 /** Query parameters that carry a secret. */
 const SECRET_PARAMETERS = /([?&](?:password|passwd|pwd|token|secret|api[_-]?key)=)[^&#\s]*/gi;
 /** Names of fields whose value is a secret, whatever it is. */

@@ -28,8 +28,10 @@ export async function runGraph(
   signal.throwIfAborted();
   writer.emit('metadata', JSON.stringify({ run_id: claim.runId, attempt: claim.attempt }));
   for (const { type, data } of rootLifecycle(claim, 'running')) writer.emit(type, data);
-  const graph = await deps.graphs.get(claim.graphId ?? '');
   const { kwargs } = claim;
+  // Executions of workflows have no assistant.
+  const { graph_id: named } = kwargs.config.configurable;
+  const graph = await deps.graphs.get(claim.graphId ?? (typeof named === 'string' ? named : ''));
   const result = await graph.execute({
     onStep: stepSpans(),
     runId: claim.runId,

@@ -2,11 +2,14 @@
  * Executes runs in a number of slots. Wake-ups (the queue), signals and looks all say the same: with a slot free,
  * claim the first run of the ring. Which one that is, Postgres decides, so priorities and turns hold whatever
  * order wake-ups come in. The look is the way when Redis is away.
+ *
+ * Of the runs that were lost as often as one may be, one at a time is executed in a process: if one of them
+ * kills it, the others, which may only have been beside it each time, do not lose their last chance with it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Service } from '../lib/service.ts';
 import type { RunConsumer, RunHandler } from '../queue/port.ts';
-import { claimNextRun, claimOutside, claimRun } from '../runs/claim.ts';
+import { claimNextRun, claimOutside, claimRun, isLastChance } from '../runs/claim.ts';
 import type { Claim, Claimer } from '../runs/claim.ts';
 import { limitOf } from '../runs/fairness.ts';
 import type { FairnessRules } from '../runs/fairness.ts';
@@ -44,12 +47,32 @@ export function createWorker(deps: WorkerDeps): Worker {
   const active = new Map<string, ActiveRun>();
   /** Claims under way count as taken slots. */
   let claiming = 0;
+  /** Where a run on its last chance is executed, or may be being claimed. */
+  let lastChanceTaken = false;
   let stopping = false;
   let timer: NodeJS.Timeout | undefined;
   let stopped: Promise<void> | undefined;
   const waiting: (() => void)[] = [];
 
   const free = (): boolean => !stopping && active.size + claiming < deps.slots;
+
+  /** Claims with one at a time allowed to bring a run on its last chance. */
+  async function claimWith(
+    take: (lastChances: boolean) => Promise<Claim | undefined>,
+  ): Promise<Claim | undefined> {
+    const ours = !lastChanceTaken;
+    if (ours) lastChanceTaken = true;
+    claiming++;
+    let kept = false;
+    try {
+      const claim = await take(ours);
+      kept = ours && claim !== undefined && isLastChance(claim);
+      return claim;
+    } finally {
+      claiming--;
+      if (ours && !kept) lastChanceTaken = false;
+    }
+  }
 
   /** @param begun when the claim was asked for, of performance.now */
   function begin(claim: Claim, begun: number): ActiveRun {
@@ -68,10 +91,13 @@ export function createWorker(deps: WorkerDeps): Worker {
     active.set(run.runId, run);
     void run.done.then(() => {
       active.delete(run.runId);
+      if (isLastChance(claim)) lastChanceTaken = false;
       waiting.shift()?.();
       // With its end, another of its key may begin.
       if (limitOf(deps.fairness, claim.fairKey) !== undefined) void letIn(deps, claim.fairKey);
       if (!deps.wakeUpsWork()) void look(false);
+      // The wake-ups of others on their last chance have come and gone.
+      else if (isLastChance(claim)) void look(true);
     });
     if (claim.refill) void refill(claim.fairKey);
     return run;
@@ -95,31 +121,31 @@ export function createWorker(deps: WorkerDeps): Worker {
   }
 
   /** Of a wake-up: the first of the ring; else the very run it was sent for, or any that should be in the ring. */
-  async function claimWoken(runId: string | undefined): Promise<Claim | undefined> {
+  async function claimWoken(
+    runId: string | undefined,
+    lastChances: boolean,
+  ): Promise<Claim | undefined> {
     const { pool, claimer } = deps;
     const first =
-      (await claimNextRun(pool, claimer, 0)) ??
+      (await claimNextRun(pool, claimer, 0, lastChances)) ??
       (await (runId === undefined
-        ? claimOutside(pool, claimer, 0)
-        : claimRun(pool, claimer, runId)));
+        ? claimOutside(pool, claimer, 0, lastChances)
+        : claimRun(pool, claimer, runId, lastChances)));
     if (first !== undefined) return first;
     await delay(LOCKED_RETRY_MS);
-    return claimNextRun(pool, claimer, 0);
+    return claimNextRun(pool, claimer, 0, lastChances);
   }
 
   const onWakeUp: RunHandler = async (runId) => {
     // The consumer has as many slots as the worker, but runs found by looking take some of them.
     while (!stopping && !free()) await new Promise<void>((resolve) => waiting.push(resolve));
     if (stopping) return false;
-    claiming++;
     const begun = performance.now();
     let claim: Claim | undefined;
     try {
-      claim = await claimWoken(runId);
+      claim = await claimWith((lastChances) => claimWoken(runId, lastChances));
     } catch (error) {
       deps.onTrouble('claim', error);
-    } finally {
-      claiming--;
     }
     if (claim === undefined) {
       waiting.shift()?.();
@@ -153,9 +179,10 @@ export function createWorker(deps: WorkerDeps): Worker {
         const everywhere = askedOutside;
         askedNow = askedOutside = false;
         while (free()) {
-          claiming++;
           const begun = performance.now();
-          const claim = await claimLooked(ageMs, everywhere).finally(() => claiming--);
+          const claim = await claimWith((lastChances) =>
+            claimLooked(ageMs, everywhere, lastChances),
+          );
           if (claim === undefined) {
             // A wake-up that came meanwhile found this slot taken by the look.
             waiting.shift()?.();
@@ -172,9 +199,17 @@ export function createWorker(deps: WorkerDeps): Worker {
     }
   }
 
-  const claimLooked = async (ageMs: number, everywhere: boolean): Promise<Claim | undefined> =>
-    (await claimNextRun(deps.pool, deps.claimer, ageMs)) ??
-    (everywhere ? claimOutside(deps.pool, deps.claimer, ageMs) : undefined);
+  async function claimLooked(
+    ageMs: number,
+    everywhere: boolean,
+    lastChances: boolean,
+  ): Promise<Claim | undefined> {
+    const { pool, claimer } = deps;
+    return (
+      (await claimNextRun(pool, claimer, ageMs, lastChances)) ??
+      (everywhere ? claimOutside(pool, claimer, ageMs, lastChances) : undefined)
+    );
+  }
 
   const consumer = deps.consumer?.(onWakeUp);
 

@@ -13,10 +13,13 @@ const WAIT = { timeoutMs: 20_000 };
 let database: TestDatabase;
 let env: Record<string, string>;
 let url: string;
+let metricsUrl: string;
 const started: TestProcess[] = [];
 beforeAll(async () => {
   database = await createEmptyDatabase();
   const port = await freePort();
+  const metricsPort = await freePort();
+  metricsUrl = `http://127.0.0.1:${metricsPort}/metrics`;
   url = `http://127.0.0.1:${port}`;
   env = {
     DATABASE_URL: database.url,
@@ -28,6 +31,7 @@ beforeAll(async () => {
     WORKER_HEARTBEAT_TTL: '1.5',
     SWEEPER_INTERVAL: '0.3',
     LOG_FORMAT: 'json',
+    WORKER_METRICS_PORT: String(metricsPort),
   };
 });
 afterAll(async () => {
@@ -76,6 +80,14 @@ test('two processes share the port, and two execute; one that is killed is start
     'SELECT DISTINCT worker_id FROM runs ORDER BY worker_id',
   );
   expect(rows.map((row) => row.worker_id)).toEqual(['worker-1', 'worker-2']);
+
+  // Whichever of the two is asked: they tell the sum.
+  const ended = async (): Promise<number> => {
+    const text = await (await fetch(metricsUrl, { headers: { connection: 'close' } })).text();
+    return Number(/^millrace_runs_ended_total\{status="success"\} (\d+)$/m.exec(text)?.[1]);
+  };
+  await waitUntil(async () => (await ended()) === 20, WAIT);
+  for (let scrape = 0; scrape < 4; scrape++) expect(await ended()).toBe(20);
 
   for (const group of [serve, worker]) {
     const [first] = readyPids(group);

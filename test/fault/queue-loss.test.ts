@@ -73,6 +73,86 @@ describe('one deployment', () => {
     expect(lines(trace)).toHaveLength(1_000);
   });
 
+  test('[70] a backlog is no loss: however often it is looked at, the queue holds no more jobs than there are runs', async () => {
+    for (const worker of cluster.workers.values()) worker.freeze();
+    const queue = createBullmqQueue({
+      redisUrl: cluster.redis.url,
+      prefix: cluster.keyPrefix,
+      onTrouble: () => undefined,
+      onRefused: () => undefined,
+    });
+    const trace = markFile(folder);
+    const deepest: number[] = [];
+    try {
+      const before = (await queue.depth()) ?? 0;
+      await each(300, () =>
+        cluster.request('POST', '/runs', {
+          assistant_id: 'probe',
+          input: { plan: { steps: 1, events: 1, trace } },
+          on_completion: 'keep',
+        }),
+      );
+      // Overdue since 2 s, so many a sweep has looked at each of them.
+      await waitUntil(
+        async () => {
+          deepest.push((await queue.depth()) ?? 0);
+          const { rows } = await cluster.pool.query<{ age: number }>(
+            `SELECT extract(epoch FROM now() - max(created_at))::float8 AS age FROM runs WHERE status = 'pending'`,
+          );
+          return (rows[0]?.age ?? 0) > 4;
+        },
+        { timeoutMs: 20_000, what: 'the backlog to be old' },
+      );
+      expect(Math.max(...deepest) - before).toBeLessThanOrEqual(300);
+      for (const worker of cluster.workers.values()) worker.thaw();
+      await waitUntil(async () => ((await statuses(cluster))['pending 0'] ?? 0) === 0, {
+        timeoutMs: 30_000,
+        what: 'the backlog to be worked off',
+      });
+      await waitUntil(() => lines(trace).length >= 300, { timeoutMs: 10_000 });
+      expect(lines(trace)).toHaveLength(300);
+      expect(Object.keys(await statuses(cluster))).not.toContain('error 1');
+    } finally {
+      await queue.stop();
+    }
+  });
+
+  test('[16] a wake-up that is sent again because nobody knows whether it was sent: one job, one execution', async () => {
+    const queue = createBullmqQueue({
+      redisUrl: cluster.redis.url,
+      prefix: cluster.keyPrefix,
+      onTrouble: () => undefined,
+      onRefused: () => undefined,
+    });
+    try {
+      for (const worker of cluster.workers.values()) worker.freeze();
+      const threadId = await cluster.createThread();
+      const trace = markFile(folder);
+      const runId = await cluster.createRun(threadId, { steps: 2, events: 5, trace });
+      const again = [{ runId, attempt: 0, delayMs: 0 }];
+      const sent = async (): Promise<number> => (await queue.depth()) ?? 0;
+      await waitUntil(async () => (await sent()) > 0, { timeoutMs: 5_000 });
+      const depth = await sent();
+      for (let i = 0; i < 5; i++) queue.wake(again);
+      // In the same connection, behind those five.
+      queue.wake([{ runId, attempt: 99, delayMs: 0 }]);
+      await waitUntil(async () => (await sent()) > depth, { timeoutMs: 5_000 });
+      expect(await sent()).toBe(depth + 1);
+      for (const worker of cluster.workers.values()) worker.thaw();
+      const client = cluster.join(threadId, runId);
+      await client.end();
+      // And once more, after the claim.
+      queue.wake(again);
+      await waitUntil(async () => (await sent()) === 0, { timeoutMs: 5_000 });
+      const evidence = { threadId, runId, clients: [[client]], expected: 10 };
+      expect(await violationsIn(cluster, evidence)).toEqual([]);
+      expect(lines(trace)).toHaveLength(2);
+      expect(await cluster.row(runId)).toMatchObject({ status: 'success', attempt: 1 });
+    } finally {
+      await queue.stop();
+    }
+  });
+
   test('[18] of many wake-ups for one run, on two workers at once, one takes it', async () => {
     for (const name of ['w1', 'w2'])
       if (!cluster.workers.has(name)) await cluster.startWorker(name);

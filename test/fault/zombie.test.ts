@@ -7,6 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { markFile, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
+import { connectCommands } from '../../src/redis/connect.ts';
+import { createKeys } from '../../src/redis/keys.ts';
 import { violationsIn } from '../support/verify.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -117,4 +119,75 @@ test('[2] checkpoints and the end of a worker that wakes after its run has ended
   for (const worker of cluster.workers.values()) worker.thaw();
   expect(await cluster.row(other)).toMatchObject({ worker_id: zombie, status: 'success' });
   expect(await whole()).toEqual(ended);
+});
+
+test('[3] a worker that is stopped for longer than its lease and continued: its run went on elsewhere, nothing of it lands', async () => {
+  const threadId = await cluster.createThread();
+  const runId = await cluster.createRun(threadId, { steps: 10, events: 15, eventMs: 20 });
+  const client = cluster.join(threadId, runId);
+  await client.until(20);
+  const zombie = cluster.workers.get(await cluster.workerOf(runId));
+  zombie?.freeze();
+  await client.until((events) => events.filter(({ id }) => id?.endsWith('-2')).length > 20);
+  zombie?.thaw();
+  await client.end();
+  const clients = [[client]];
+  expect(await violationsIn(cluster, { threadId, runId, clients, expected: 150 })).toEqual([]);
+  expect(await cluster.row(runId)).toMatchObject({ status: 'success', attempt: 2, failures: 1 });
+  const attempts = await checkpointAttempts(threadId);
+  expect(attempts).toEqual(sorted(attempts));
+});
+
+test('[5c] the raised fence is in what Redis lost, and the zombie wakes: its events never reach Postgres, the live term reopens', async () => {
+  const redis = connectCommands({ url: cluster.redis.url, name: 'test' }, () => undefined);
+  try {
+    const threadId = await cluster.createThread();
+    const once = markFile(folder);
+    const trace = markFile(folder);
+    const runId = await cluster.createRun(threadId, {
+      steps: 12,
+      events: 20,
+      eventMs: 20,
+      atStep: 2,
+      then: 'block',
+      forMs: 5_000,
+      once,
+      trace,
+      burst: 300,
+    });
+    const client = cluster.join(threadId, runId);
+    const { meta, stream } = createKeys(cluster.keyPrefix).log(threadId);
+    await waitUntil(() => readFileSync(trace, 'utf8').includes('blocks'), { timeoutMs: 10_000 });
+    // The archive has all of it, so what was before is the fence and an empty stream.
+    await waitUntil(async () => (await redis.hget(meta, 'p')) === (await redis.hget(meta, 'l')), {
+      timeoutMs: 2_000,
+    });
+    const before = { meta: await redis.dumpBuffer(meta), last: await redis.hget(meta, 'l') };
+    // The next attempt is one that keeps its lease while it is frozen below.
+    const zombie = await cluster.workerOf(runId);
+    const others = [...cluster.workers].filter(([name]) => name !== zombie);
+    for (const [, worker] of others) await worker.kill();
+    const live = 'patient';
+    await cluster.startWorker(live, { WORKER_HEARTBEAT_TTL: '10', WORKER_STALL_LIMIT: '30' });
+    const seen = client.events.length;
+    await client.until((events) => events.length >= seen + 10);
+    expect(await cluster.workerOf(runId)).toBe(live);
+    // Redis is as it was before the second attempt: the fence is the zombie's, and it is free to write.
+    cluster.workers.get(live)?.freeze();
+    await redis.multi().del(stream).restore(meta, 60_000, before.meta, 'REPLACE').exec();
+    await waitUntil(async () => (await redis.hget(meta, 'l')) !== before.last, {
+      timeoutMs: 10_000,
+      what: 'the zombie to write to Redis',
+    });
+    expect(await redis.hget(meta, 't')).toBe('1');
+    cluster.workers.get(live)?.thaw();
+    await client.end();
+    const late = cluster.join(threadId, runId);
+    await late.end();
+    const clients = [[client], [late]];
+    expect(await violationsIn(cluster, { threadId, runId, clients, expected: 240 })).toEqual([]);
+    expect(await cluster.row(runId)).toMatchObject({ status: 'success', attempt: 2, failures: 1 });
+  } finally {
+    redis.disconnect();
+  }
 });

@@ -47,9 +47,11 @@ export function viewViolations(
 ): string[] {
   const wrong: string[] = [];
   const held: SseEvent[] = [];
+  /** To before the first event: then the id to come back with is -1. */
+  let rewound = false;
   for (const [s, session] of sessions.entries()) {
     const at = `connection ${s + 1}`;
-    if (s > 0 && session.after !== held.at(-1)?.id)
+    if (s > 0 && session.after !== (held.at(-1)?.id ?? (rewound ? '-1' : undefined)))
       wrong.push(`${at}: began after ${session.after}, the client has ${held.at(-1)?.id}`);
     for (const event of session.events) {
       const id = idOf(event.id);
@@ -63,6 +65,7 @@ export function viewViolations(
         if (place === -1 && idOf(to)?.n !== -1)
           wrong.push(`${at}: rewind to ${to}, which the client never had`);
         held.length = place + 1;
+        rewound = place === -1;
         continue;
       }
       const before = idOf(held.at(-1)?.id) ?? { n: -1, attempt: 1 };
@@ -107,10 +110,12 @@ interface Count {
  * I1 and I6 from the graph's side: the probe counts its events, so what one attempt wrote is dense, is of one
  * execution, goes on from a checkpoint of the attempts before, and ends with its last number.
  * @param expected events of a whole run; undefined: it was stopped
+ * @param from its first count, of a run that goes on with another's state
  */
 export function counterViolations(
   archive: readonly SseEvent[],
   expected: number | undefined,
+  from = 0,
 ): string[] {
   const wrong: string[] = [];
   let attempt = 1;
@@ -119,7 +124,7 @@ export function counterViolations(
     if (event.event !== 'custom') continue;
     const count = JSON.parse(event.data) as Count;
     const now = idOf(event.id)?.attempt ?? 0;
-    const next = (last?.n ?? -1) + 1;
+    const next = (last?.n ?? from - 1) + 1;
     if (now !== attempt ? count.n > next : count.n !== next)
       wrong.push(`event ${event.id}: count ${count.n} follows ${last?.n} [I1]`);
     if (now === attempt && last !== undefined && last.execution !== count.execution)
@@ -127,8 +132,8 @@ export function counterViolations(
     attempt = now;
     last = count;
   }
-  if (expected !== undefined && (last?.n ?? -1) !== expected - 1)
-    wrong.push(`the last count is ${last?.n}, not ${expected - 1} [I1]`);
+  if (expected !== undefined && (last?.n ?? from - 1) !== from + expected - 1)
+    wrong.push(`the last count is ${last?.n}, not ${from + expected - 1} [I1]`);
   return wrong;
 }
 

@@ -40,6 +40,7 @@ export interface SseClientOptions {
   lastEventId?: string | undefined;
   method?: 'GET' | 'POST';
   body?: unknown;
+  headers?: Readonly<Record<string, string>>;
 }
 
 export function openSse(url: string, options: SseClientOptions = {}): SseClient {
@@ -64,6 +65,7 @@ export function openSse(url: string, options: SseClientOptions = {}): SseClient 
       method: options.method ?? 'GET',
       signal: abort.signal,
       headers: {
+        ...options.headers,
         ...(options.lastEventId === undefined ? {} : { 'last-event-id': options.lastEventId }),
         ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
       },

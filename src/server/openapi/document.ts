@@ -23,7 +23,7 @@ for (const [id, schema] of Object.entries({ ...NAMED_BODIES, ...views }))
   if (schema instanceof z.ZodObject) NAMES.add(schema, { id });
 
 /** Parameters of paths that are ids of ours; the others are any text. */
-const UUIDS = /^(thread|run|cron|delivery)_id$/;
+const UUIDS = /^(thread|run|cron|delivery|workflow|execution)_id$/;
 
 /** Which header it is, the project's `authenticate` says; these are those that clients send. */
 const SECURITY_SCHEMES = {

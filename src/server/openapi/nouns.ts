@@ -8,6 +8,7 @@ import { runs } from './runs.ts';
 import { store } from './store.ts';
 import { system } from './system.ts';
 import { threads } from './threads.ts';
+import { workflows } from './workflows.ts';
 
 export const NOUNS: readonly Noun[] = [
   assistants,
@@ -15,6 +16,7 @@ export const NOUNS: readonly Noun[] = [
   runs,
   protocol,
   crons,
+  workflows,
   store,
   webhooks,
   consumerGroups,

@@ -4,6 +4,8 @@ import { ON_RUN_COMPLETED } from '../../crons/cron.ts';
 import { DELIVERY_STATUSES } from '../../webhooks/deliveries.ts';
 import { MULTITASK_STRATEGIES, RUN_STATUSES } from '../../runs/run.ts';
 import { THREAD_STATUSES } from '../../threads/thread.ts';
+import { DocumentEnvelope } from '../../workflows/document.ts';
+import { CommunicationSchema, LogEntrySchema } from '../../workflows/state.ts';
 
 const Time = z.iso.datetime();
 const Uuid = z.guid();
@@ -152,6 +154,32 @@ export const StoreItem = z.strictObject({
   created_at: Time,
   updated_at: Time,
   score: z.number().optional(),
+});
+
+export const Workflow = z.looseObject({
+  workflow_id: Uuid,
+  version: z.number().int(),
+  ...DocumentEnvelope.shape,
+  created_at: Time,
+  updated_at: Time,
+});
+
+export const WorkflowExecution = z.strictObject({
+  execution_id: Uuid,
+  workflow_id: Uuid,
+  workflow_version: z.number().int(),
+  thread_id: Uuid,
+  status: z.enum(RUN_STATUSES),
+  inputs: Fields,
+  output: z.unknown(),
+  outputs: Fields,
+  communication: CommunicationSchema.nullable(),
+  communication_log: z.array(LogEntrySchema),
+  attempt: z.number().int(),
+  error: z.strictObject({ error: z.string(), message: z.string() }).nullable(),
+  created_at: Time,
+  started_at: Time.nullable(),
+  ended_at: Time.nullable(),
 });
 
 export const Count = z.number().int();

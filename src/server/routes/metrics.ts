@@ -4,6 +4,7 @@
  */
 import { Router } from 'express';
 import type { RequestHandler } from 'express';
+import { exposition } from '../../telemetry/exposition.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { open } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
@@ -17,13 +18,16 @@ export function metricsRoutes({ deployment, metrics }: RouteContext): Router {
   const scrape: RequestHandler = async (request, response) => {
     const { format } = queryOf(MetricsQuery, request);
     show(metrics, await deployment.look());
-    const { registry } = metrics;
     if (format === 'json') {
-      sendJson(response, await registry.getMetricsAsJSON());
+      const { deployment: whole, registry } = metrics;
+      sendJson(response, [
+        ...(await whole.getMetricsAsJSON()),
+        ...(await registry.getMetricsAsJSON()),
+      ]);
       return;
     }
-    response.setHeader('content-type', registry.contentType);
-    response.end(await registry.metrics());
+    response.setHeader('content-type', metrics.registry.contentType);
+    response.end(await exposition(metrics));
   };
 
   const workers: RequestHandler = async (_request, response) => {

@@ -3,6 +3,7 @@ import { AssistantCreate, AssistantPatch, AssistantSearchBody } from './assistan
 import { CronCreate, CronPatch } from './cron.ts';
 import { RunCreate } from './run.ts';
 import { ItemPutBody, ItemSearchBody } from './store.ts';
+import { WorkflowBody, WorkflowExecute } from './workflow.ts';
 import { StateUpdateBody, ThreadCreate, ThreadPatch, ThreadSearchBody } from './thread.ts';
 
 export const NAMED_BODIES = {
@@ -18,4 +19,6 @@ export const NAMED_BODIES = {
   ThreadCreate,
   ThreadPatch,
   ThreadSearchBody,
+  WorkflowBody,
+  WorkflowExecute,
 };

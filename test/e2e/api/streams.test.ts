@@ -40,7 +40,7 @@ test('frames are event, data and id, a line each; ids count from 0; the end clos
   expect(answer.text).not.toMatch(/^retry:/m);
   const { headers } = answer;
   expect(headers.get('content-type')).toBe('text/event-stream');
-  expect(headers.get('cache-control')).toBe('no-cache');
+  expect(headers.get('cache-control')).toBe('no-cache, no-transform');
   const place = `/threads/${threadId}/runs/${runId}`;
   expect(headers.get('content-location')).toBe(place);
   expect(headers.get('location')).toBe(`${place}/stream`);

@@ -217,7 +217,7 @@ test('nobody sees anything but what is for everybody', async () => {
     const response = await fetch(server.url + path, { method: operation.method.toUpperCase() });
     const open =
       operation.method === 'get' &&
-      /^\/(ok|info|health|metrics|docs|openapi\.json|ui\/)/.test(path);
+      /^\/(ok|info|health|ready|metrics|docs|openapi\.json|ui\/)/.test(path);
     expect([operation.path, response.status === 401]).toEqual([operation.path, !open]);
     await response.body?.cancel();
   }

@@ -31,7 +31,7 @@ beforeAll(async () => {
   const assistant = await app.call('POST', '/assistants', { graph_id: 'test' });
   ids['assistant_id'] = (assistant.json() as { assistant_id: string }).assistant_id;
   ids['namespace'] = 'none';
-  ids['cron_id'] = app.assistantId;
+  for (const name of ['cron_id', 'workflow_id', 'execution_id']) ids[name] = app.assistantId;
   await app.call('PUT', '/store/items', { namespace: ['a'], key: 'k', value: { n: 1 } });
 });
 afterAll(() => app.stop());

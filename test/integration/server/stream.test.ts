@@ -19,7 +19,7 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     });
     expect(stream.status).toBe(200);
     expect(stream.headers.get('content-type')).toBe('text/event-stream');
-    expect(stream.headers.get('cache-control')).toBe('no-cache');
+    expect(stream.headers.get('cache-control')).toBe('no-cache, no-transform');
     expect(stream.headers.get('x-accel-buffering')).toBe('no');
     const place = /^\/runs\/([0-9a-f-]{36})$/.exec(stream.headers.get('content-location') ?? '');
     const runId = place?.[1] ?? '';

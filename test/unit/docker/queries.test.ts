@@ -32,7 +32,8 @@ const metrics = createMetrics();
 collectProcessMetrics(metrics);
 /** Sample name → its labels. */
 const exported = new Map<string, string[]>([['up', []]]);
-for (const metric of metrics.registry.getMetricsAsArray() as unknown as {
+const all = [metrics.registry, metrics.deployment].flatMap((one) => one.getMetricsAsArray());
+for (const metric of all as unknown as {
   name: string;
   type: string;
   labelNames: string[];
