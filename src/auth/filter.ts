@@ -28,6 +28,9 @@ export function visibilityOf(answer: unknown): Visibility {
     throw new AuthFailedError(
       `expected null, undefined, a boolean or a filter, found ${typeof answer}`,
     );
+  // A Map or a Headers has conditions that are no fields of it: it would show everything.
+  if (Object.prototype.toString.call(answer) !== '[object Object]')
+    throw new AuthFailedError('expected a filter that is a plain object');
   const conditions = Object.entries(answer).map(
     ([field, expected]) => [field, conditionOf(field, expected)] as const,
   );

@@ -32,8 +32,12 @@ export async function deleteRunCheckpoints(db: Db, runId: string): Promise<void>
        AND (run_id = $2 OR (checkpoint_ns, checkpoint_id) IN (SELECT * FROM gone))`,
     ids,
   );
+  // A run that goes on from these states has yet to write the first checkpoint that names their values, and takes
+  // them for stored: then they stay, until the thread is pruned or goes.
   await db.query(
-    `DELETE FROM checkpoint_blobs b WHERE b.thread_id = $1 AND b.run_id = $2 AND NOT EXISTS (
+    `DELETE FROM checkpoint_blobs b WHERE b.thread_id = $1 AND b.run_id = $2
+       AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.thread_id = $1 AND r.run_id <> $2 AND r.status = 'running')
+       AND NOT EXISTS (
        SELECT 1 FROM checkpoints c WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns
          AND c.head -> 'channel_versions' ->> b.channel = b.version)`,
     ids,

@@ -123,7 +123,8 @@ export type CronChanges = {
 
 /**
  * A change of when it is due counts from now on: dates that passed before are not made up for. A cron of nobody, from
- * before auth was configured, becomes `user`'s.
+ * before auth was configured, becomes `user`'s; so does one whose payload `user` changes: what is executed in
+ * somebody's name is only what they have asked for.
  * @throws {CronNotFoundError}
  * @throws {ScheduleInvalidError}
  */
@@ -155,7 +156,8 @@ export async function updateCron(
     const { rows } = await db.query<CronRow>(
       `UPDATE crons SET schedule = $2, timezone = $3, end_time = $4, enabled = $5, on_run_completed = $6,
          payload = $7, metadata = $8, next_run_date = CASE WHEN $9 THEN $10 ELSE next_run_date END, updated_at = now(),
-         user_id = coalesce(user_id, $11), auth = coalesce(auth, $12)
+         user_id = CASE WHEN $13 THEN coalesce($11, user_id) ELSE coalesce(user_id, $11) END,
+         auth = CASE WHEN $13 THEN coalesce($12, auth) ELSE coalesce(auth, $12) END
        WHERE cron_id = $1 RETURNING ${CRON_COLUMNS}`,
       [
         cronId,
@@ -171,6 +173,7 @@ export async function updateCron(
         after.enabled ? next : null,
         user?.identity,
         user === null ? null : JSON.stringify(user),
+        Object.keys(changes.payload ?? {}).length > 0,
       ],
     );
     return found(rows[0]);

@@ -119,8 +119,8 @@ export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
   async function send(delivery: ClaimedDelivery): Promise<Attempt | undefined> {
     const retryMs = delivery.attempts < deps.attemptsMax ? backOffMs(delivery.attempts) : null;
     try {
-      const ownServer = delivery.host === '';
       const url = new URL(delivery.url, baseUrl);
+      const ownServer = isPathOf(baseUrl, delivery.url, url);
       if (!ownServer) deps.guard.check(url);
       const sentAt = new Date();
       const body = bodyOf(delivery, sentAt);
@@ -180,6 +180,10 @@ export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
     },
   };
 }
+
+/** By what the URL leads to, not by how it is written: `http:host` and `/\t/host` are hosts that look like none. */
+const isPathOf = (baseUrl: string | undefined, given: string, { origin }: URL): boolean =>
+  given.startsWith('/') && baseUrl !== undefined && origin === new URL(baseUrl).origin;
 
 /** Run ∪ what became of it (HTTP.md, 3.8), put together as text: the parts may be large and are not looked at. */
 function bodyOf(delivery: ClaimedDelivery, sentAt: Date): string {

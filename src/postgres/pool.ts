@@ -80,8 +80,11 @@ export function sqlState(error: unknown): string | undefined {
   return error instanceof pg.DatabaseError ? error.code : undefined;
 }
 
-/** SQLSTATE classes after which the same statement may succeed: connection, resources, shutdown, serialization. */
-const TRANSIENT = /^(08|53|57P0|40)/;
+/**
+ * SQLSTATEs after which the same statement may succeed: connection, resources, shutdown, serialization, and
+ * read only, which is what a primary says that a failover has just made a standby.
+ */
+const TRANSIENT = /^(08|53|57P0|40|25006)/;
 /** Errors of the socket, and of the driver when a connection ends under a query. */
 const NETWORK = new Set([
   'ECONNREFUSED',

@@ -111,6 +111,12 @@ export async function deleteRun(
     await db.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR NO KEY UPDATE', [threadId]);
     const run = await readRun(db, threadId, runId, visible);
     if (!isTerminal(run.status)) throw new ThreadBusyError('Run is active');
+    // A state update that has read what goes now is refused, as by a claim. A running run keeps its term.
+    await db.query(
+      `UPDATE threads SET term = term + 1 WHERE thread_id = $1
+         AND NOT EXISTS (SELECT 1 FROM runs WHERE thread_id = $1 AND status = 'running')`,
+      [threadId],
+    );
     await deleteRunCheckpoints(db, runId);
     await db.query('DELETE FROM runs WHERE run_id = $1', [runId]);
     const { first_seq: first, last_seq: last } = run;

@@ -193,13 +193,17 @@ export async function handOverRun(
   return row && { runId: run.runId, attempt: row.attempt, delayMs: 0 };
 }
 
-/** The oldest pending run of a thread, whose turn it is now: in the ring, unless its key has a limit. */
+/**
+ * The oldest pending run of a thread that no run has: in the ring, unless its key has a limit. Behind a running one it
+ * would only take a place there; that one's end lets it in.
+ */
 export async function nextRun(db: Db, threadId: string): Promise<NextRun | undefined> {
   const { rows } = await db.query<{ run_id: string; attempt: number; delay_ms: number }>({
     name: 'next-run',
     text: `WITH next AS MATERIALIZED (
              SELECT run_id, attempt, greatest(0, extract(epoch FROM eligible_at - now()) * 1000)::float8 AS delay_ms
-             FROM runs WHERE thread_id = $1 AND status = 'pending' ORDER BY eligible_at, position LIMIT 1
+             FROM runs WHERE thread_id = $1 AND status = 'pending'
+               AND NOT EXISTS (SELECT 1 FROM runs WHERE thread_id = $1 AND status = 'running') ORDER BY eligible_at, position LIMIT 1
            ), entered AS (
              UPDATE runs r SET ring_at = ${ringPlace(OWN_PLACE, 'r.fair_key', 'r.priority')}
              FROM next WHERE r.run_id = next.run_id AND next.delay_ms = 0 AND NOT r.held AND ${OUTSIDE('r')}

@@ -10,6 +10,17 @@ const EXPOSED = ['content-location', 'location', 'x-pagination-total', 'x-pagina
 /** How long a browser may keep the answer to a preflight. */
 const MAX_AGE_S = 600;
 
+/** Whether a page of `origin` may call. */
+export function originRule(spec: CorsSpec = {}): (origin: string) => boolean {
+  const { allow_origins: origins = spec.allow_origin_regex === undefined ? ['*'] : [] } = spec;
+  const pattern =
+    spec.allow_origin_regex === undefined
+      ? undefined
+      : new RegExp(`^(?:${spec.allow_origin_regex})$`);
+  return (origin) =>
+    origins.includes('*') || origins.includes(origin) || pattern?.test(origin) === true;
+}
+
 export function cors(spec: CorsSpec = {}): RequestHandler {
   const {
     allow_origins: origins = spec.allow_origin_regex === undefined ? ['*'] : [],
@@ -19,14 +30,9 @@ export function cors(spec: CorsSpec = {}): RequestHandler {
     expose_headers: exposed = [],
     max_age: maxAgeS = MAX_AGE_S,
   } = spec;
-  const pattern =
-    spec.allow_origin_regex === undefined
-      ? undefined
-      : new RegExp(`^(?:${spec.allow_origin_regex})$`);
   // With credentials a browser takes no `*`: the origin is named.
   const anyone = origins.includes('*') && !credentials;
-  const allowed = (origin: string): boolean =>
-    origins.includes('*') || origins.includes(origin) || pattern?.test(origin) === true;
+  const allowed = originRule(spec);
   const exposedText = [...new Set([...EXPOSED, ...exposed])].join(',');
   const methodsText = methods?.includes('*') === false ? methods.join(',') : METHODS;
 

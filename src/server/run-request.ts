@@ -5,6 +5,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { AssistantNotFoundError, assistantIdOf } from '../assistants/assistant.ts';
 import type { Access } from '../auth/gate.ts';
+import { isReservedGraph } from '../graphs/reserved.ts';
 import { defaultAssistantId, newId } from '../ids.ts';
 import type { Db } from '../postgres/pool.ts';
 import { EVERYTHING, visibleSql } from '../postgres/visibility.ts';
@@ -80,6 +81,7 @@ export async function newRunOf(
     parties === undefined ||
     assistantId == null ||
     graphId == null ||
+    isReservedGraph(graphId) ||
     !(await mayUseAssistant(db, assistantId, graphId, access))
   )
     throw new AssistantNotFoundError(

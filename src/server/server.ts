@@ -17,6 +17,7 @@ import { createCustomApp } from './custom-app.ts';
 import { createDeployment } from './deployment.ts';
 import type { ServerDeps } from './deps.ts';
 import { createOpenResponses } from './open-responses.ts';
+import { isLoopbackHost } from './ops/access.ts';
 import { OPS_PATH, opsRoutes } from './ops/ops.ts';
 import { createPostgresGuard } from './postgres-guard.ts';
 import { notFound, problemHandler, sendText } from './problem.ts';
@@ -69,7 +70,7 @@ export function createServer(deps: ServerDeps): Server {
     },
     createApp(context, custom.handler),
   );
-  acceptSockets(context, http);
+  if (deps.http?.disabled.includes('threads') !== true) acceptSockets(context, http);
   let port = 0;
   let stopped: Promise<void> | undefined;
 
@@ -127,6 +128,10 @@ export function createServer(deps: ServerDeps): Server {
       await bundles.load();
       await listen();
       deps.webhooks.listening(urlOf(deps.config.HOST, port));
+      if (deps.auth === undefined && !isLoopbackHost(inUrl(deps.config.HOST)))
+        deps.log.warn(
+          'no auth is configured: whoever reaches this address may do everything. Set auth.path in langgraph.json, or let only a proxy that asks reach it',
+        );
       deps.log.info('listening', { url: `http://${deps.config.HOST}:${port}` });
     },
     stop: () => (stopped ??= close()),
@@ -136,8 +141,10 @@ export function createServer(deps: ServerDeps): Server {
 /** How a process of this machine reaches the server; a wildcard is no address to connect to. */
 function urlOf(host: string, port: number): string {
   const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
-  return `http://${name.includes(':') ? `[${name}]` : name}:${port}`;
+  return `http://${inUrl(name)}:${port}`;
 }
+
+const inUrl = (host: string): string => (host.includes(':') ? `[${host}]` : host);
 
 function createApp(context: RouteContext, custom: RequestHandler): Express {
   const { BODY_BYTES_MAX } = context.config;

@@ -21,6 +21,8 @@ export async function pruneToLatest(
       [threadId, visible.metadata],
     );
     if (rows.length === 0) return false;
+    // A state update that has read what goes now would leave out values that it believes stored: it is refused.
+    await db.query('UPDATE threads SET term = term + 1 WHERE thread_id = $1', [threadId]);
     await keepLatestCheckpoints(db, threadId);
     return true;
   });

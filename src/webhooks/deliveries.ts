@@ -39,10 +39,14 @@ export interface DeliveryRow {
 const COLUMNS = `delivery_id, run_id, thread_id, url, status, attempts, next_attempt_at, response_status,
   last_error, created_at, updated_at, delivered_at`;
 
-/** By its thread as it is now; when that is gone, by the run as it was: its metadata began with the thread's. */
+/**
+ * By its run's thread as it is now; when the run is gone, by the run as it was: its metadata began with the thread's.
+ * Not by the thread's id: clients choose it, so one that is gone may have come back as another's.
+ */
 const visibleDelivery = (placeholder: string): string =>
   `(${placeholder}::jsonb IS NULL OR coalesce(
-     (SELECT t.metadata @> ${placeholder}::jsonb FROM threads t WHERE t.thread_id = webhook_deliveries.thread_id),
+     (SELECT t.metadata @> ${placeholder}::jsonb FROM runs r JOIN threads t USING (thread_id)
+      WHERE r.run_id = webhook_deliveries.run_id),
      (run->'metadata')::jsonb @> ${placeholder}::jsonb))`;
 
 /** A delivery in hand. `run`, `values` and `error` are JSON texts: they only pass through. */

@@ -78,8 +78,9 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
     const timer = setTimeout(() => {
       stop({ kind: 'timeout' });
     }, deps.timeoutMs);
+    let drop: (() => void) | undefined;
     try {
-      deps.leases.hold(claim, {
+      drop = deps.leases.hold(claim, {
         onLost: () => {
           stop({ kind: 'lost' });
         },
@@ -93,7 +94,7 @@ export function execute(deps: ExecuteDeps, claim: Claim): ActiveRun {
       deps.onTrouble(`execute run ${claim.runId}`, error);
     } finally {
       clearTimeout(timer);
-      deps.leases.drop(claim.runId);
+      drop?.();
       deps.metrics.runsRunning.dec();
     }
   }

@@ -21,9 +21,12 @@ export interface LeaseHolder {
 }
 
 export interface LeaseKeeper extends Service {
-  /** @throws when `slots` runs are held already */
-  hold(run: { runId: string; term: number; attempt: number }, holder: LeaseHolder): void;
-  drop(runId: string): void;
+  /**
+   * An earlier attempt at the run that is still in hand here is lost with it.
+   * @returns lets go of it
+   * @throws when `slots` runs are held already
+   */
+  hold(run: { runId: string; term: number; attempt: number }, holder: LeaseHolder): () => void;
   /** Something was said about `runId`: look at its row now rather than at the next renewal. */
   ask(runId: string): void;
 }
@@ -39,7 +42,8 @@ export function createLeaseKeeper({
   onTrouble,
   ...options
 }: LeaseKeeperOptions): LeaseKeeper {
-  const holders = new Map<string, { term: number; slot: number; holder: LeaseHolder }>();
+  /** By run: its newest attempt, because a process may get a run again that it has lost and not left yet. */
+  const holders = new Map<string, { term: number; holder: LeaseHolder; drop(): void }>();
   const runs = createLeaseMemory(options.slots);
   const table = openLeaseTable(runs);
   const pulse = new SharedArrayBuffer(8);
@@ -70,12 +74,17 @@ export function createLeaseKeeper({
 
   function spawn(): void {
     const file = import.meta.url.endsWith('.ts') ? 'lease-thread.source.mjs' : 'lease-thread.js';
-    thread = new Worker(new URL(file, import.meta.url), {
+    const spawned = new Worker(new URL(file, import.meta.url), {
       workerData: { ...options, pulse, runs } satisfies LeaseThreadOptions,
       execArgv: [],
     });
-    thread.on('message', onMessage);
-    thread.on('error', (error) => {
+    thread = spawned;
+    spawned.on('message', onMessage);
+    spawned.once('exit', () => {
+      // stop() must not wait for the end of a thread that is gone.
+      if (thread === spawned) thread = undefined;
+    });
+    spawned.on('error', (error) => {
       onTrouble('lease thread', error);
       // Without it every lease would lapse while the runs go on.
       setTimeout(() => {
@@ -112,13 +121,27 @@ export function createLeaseKeeper({
       clearTimeout(limit);
     },
     hold(run, holder) {
-      holders.set(run.runId, { term: run.term, slot: table.hold(run), holder });
-    },
-    drop(runId) {
-      const held = holders.get(runId);
-      if (held === undefined) return;
-      holders.delete(runId);
-      table.drop(held.slot);
+      const { runId, term } = run;
+      const before = holders.get(runId);
+      // Two slots of one run: the older one would hide the newer from the lease thread.
+      before?.drop();
+      const slot = table.hold(run);
+      let dropped = false;
+      const held = {
+        term,
+        holder,
+        drop() {
+          if (dropped) return;
+          dropped = true;
+          table.drop(slot);
+          if (holders.get(runId) === held) holders.delete(runId);
+        },
+      };
+      holders.set(runId, held);
+      before?.holder.onLost();
+      return () => {
+        held.drop();
+      };
     },
     ask(runId) {
       if (holders.has(runId)) say({ type: 'renew' });

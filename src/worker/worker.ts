@@ -2,14 +2,11 @@
  * Executes runs in a number of slots. Wake-ups (the queue), signals and looks all say the same: with a slot free,
  * claim the first run of the ring. Which one that is, Postgres decides, so priorities and turns hold whatever
  * order wake-ups come in. The look is the way when Redis is away.
- *
- * Of the runs that were lost as often as one may be, one at a time is executed in a process: if one of them
- * kills it, the others, which may only have been beside it each time, do not lose their last chance with it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Service } from '../lib/service.ts';
 import type { RunConsumer, RunHandler } from '../queue/port.ts';
-import { claimNextRun, claimOutside, claimRun, isLastChance } from '../runs/claim.ts';
+import { claimNextRun, claimOutside, claimRun } from '../runs/claim.ts';
 import type { Claim, Claimer } from '../runs/claim.ts';
 import { limitOf } from '../runs/fairness.ts';
 import type { FairnessRules } from '../runs/fairness.ts';
@@ -17,6 +14,7 @@ import { letIn } from '../runs/submit.ts';
 import { contextOf, recordSpan } from '../telemetry/tracing.ts';
 import { execute } from './execute.ts';
 import type { ActiveRun, ExecuteDeps } from './execute.ts';
+import { createLastChance } from './last-chance.ts';
 
 const LOOK_INTERVAL_MS = 1_000;
 /** While wake-ups work, a look takes only runs that have waited this long: their wake-up is lost. */
@@ -44,35 +42,20 @@ export interface Worker extends Service {
 }
 
 export function createWorker(deps: WorkerDeps): Worker {
-  const active = new Map<string, ActiveRun>();
-  /** Claims under way count as taken slots. */
-  let claiming = 0;
-  /** Where a run on its last chance is executed, or may be being claimed. */
-  let lastChanceTaken = false;
+  /** Attempts: two at one run for a moment, when it was lost and came back to this process. */
+  const active = new Set<ActiveRun>();
+  /** Claims under way count as taken slots. What one takes is in `active` before it settles. */
+  const claims = new Set<Promise<unknown>>();
   let stopping = false;
   let timer: NodeJS.Timeout | undefined;
   let stopped: Promise<void> | undefined;
   const waiting: (() => void)[] = [];
 
-  const free = (): boolean => !stopping && active.size + claiming < deps.slots;
+  const free = (): boolean => !stopping && active.size + claims.size < deps.slots;
 
-  /** Claims with one at a time allowed to bring a run on its last chance. */
-  async function claimWith(
-    take: (lastChances: boolean) => Promise<Claim | undefined>,
-  ): Promise<Claim | undefined> {
-    const ours = !lastChanceTaken;
-    if (ours) lastChanceTaken = true;
-    claiming++;
-    let kept = false;
-    try {
-      const claim = await take(ours);
-      kept = ours && claim !== undefined && isLastChance(claim);
-      return claim;
-    } finally {
-      claiming--;
-      if (ours && !kept) lastChanceTaken = false;
-    }
-  }
+  const lastChance = createLastChance(() => {
+    if (timer !== undefined) void look(true);
+  });
 
   /** @param begun when the claim was asked for, of performance.now */
   function begin(claim: Claim, begun: number): ActiveRun {
@@ -88,19 +71,36 @@ export function createWorker(deps: WorkerDeps): Worker {
       recordSpan('queue wait', parent, { startMs: endMs - claim.dueSeconds * 1_000, endMs }, ids);
     recordSpan('claim', parent, { startMs, endMs }, ids);
     const run = execute(deps, claim);
-    active.set(run.runId, run);
+    active.add(run);
     void run.done.then(() => {
-      active.delete(run.runId);
-      if (isLastChance(claim)) lastChanceTaken = false;
+      active.delete(run);
+      lastChance.over(claim);
       waiting.shift()?.();
       // With its end, another of its key may begin.
       if (limitOf(deps.fairness, claim.fairKey) !== undefined) void letIn(deps, claim.fairKey);
       if (!deps.wakeUpsWork()) void look(false);
-      // The wake-ups of others on their last chance have come and gone.
-      else if (isLastChance(claim)) void look(true);
     });
     if (claim.refill) void refill(claim.fairKey);
     return run;
+  }
+
+  /** Never two slots for one run: the claim's is given up as the run takes its own. */
+  function take(
+    ask: (lastChances: boolean) => Promise<Claim | undefined>,
+  ): Promise<ActiveRun | undefined> {
+    const begun = performance.now();
+    const taking = lastChance.claim(ask).then(
+      (claim) => {
+        claims.delete(taking);
+        return claim && begin(claim, begun);
+      },
+      (error: unknown) => {
+        claims.delete(taking);
+        throw error;
+      },
+    );
+    claims.add(taking);
+    return taking;
   }
 
   /** Keys whose runs are being let in; those asked for meanwhile follow at once, each key once. */
@@ -140,18 +140,14 @@ export function createWorker(deps: WorkerDeps): Worker {
     // The consumer has as many slots as the worker, but runs found by looking take some of them.
     while (!stopping && !free()) await new Promise<void>((resolve) => waiting.push(resolve));
     if (stopping) return false;
-    const begun = performance.now();
-    let claim: Claim | undefined;
+    let run: ActiveRun | undefined;
     try {
-      claim = await claimWith((lastChances) => claimWoken(runId, lastChances));
+      run = await take((lastChances) => claimWoken(runId, lastChances));
     } catch (error) {
       deps.onTrouble('claim', error);
     }
-    if (claim === undefined) {
-      waiting.shift()?.();
-      return true;
-    }
-    await begin(claim, begun).done;
+    if (run === undefined) waiting.shift()?.();
+    else await run.done;
     return true;
   };
 
@@ -179,16 +175,13 @@ export function createWorker(deps: WorkerDeps): Worker {
         const everywhere = askedOutside;
         askedNow = askedOutside = false;
         while (free()) {
-          const begun = performance.now();
-          const claim = await claimWith((lastChances) =>
-            claimLooked(ageMs, everywhere, lastChances),
-          );
-          if (claim === undefined) {
+          const ask = (lastChances: boolean): Promise<Claim | undefined> =>
+            claimLooked(ageMs, everywhere, lastChances);
+          if ((await take(ask)) === undefined) {
             // A wake-up that came meanwhile found this slot taken by the look.
             waiting.shift()?.();
             break;
           }
-          begin(claim, begun);
         }
       } while (lookAgain as boolean);
     } catch (error) {
@@ -230,26 +223,30 @@ export function createWorker(deps: WorkerDeps): Worker {
     timer = undefined;
     for (const resolve of waiting.splice(0)) resolve();
     await consumer?.pause();
-    await within(deps.graceMs);
-    for (const run of active.values()) run.stop({ kind: 'shutdown' });
-    await within(HAND_OVER_LIMIT_MS);
+    // What is being claimed at this moment has to be handed over, too.
+    await within([...claims], HAND_OVER_LIMIT_MS);
+    await within(inHand(), deps.graceMs);
+    for (const run of active) run.stop({ kind: 'shutdown' });
+    await within(inHand(), HAND_OVER_LIMIT_MS);
     await consumer?.stop();
     await deps.leases.stop();
   }
 
-  /** Waits for the runs in hand, but not longer than `limitMs`. */
-  async function within(limitMs: number): Promise<void> {
-    if (active.size === 0 || limitMs <= 0) return;
+  const inHand = (): Promise<void>[] => [...active].map((run) => run.done);
+
+  /** Waits for all of them, but not longer than `limitMs`. */
+  async function within(all: readonly Promise<unknown>[], limitMs: number): Promise<void> {
+    if (all.length === 0 || limitMs <= 0) return;
     let limit: NodeJS.Timeout | undefined;
     await Promise.race([
-      Promise.all([...active.values()].map((run) => run.done)),
+      Promise.allSettled(all),
       new Promise((resolve) => (limit = setTimeout(resolve, limitMs))),
     ]);
     clearTimeout(limit);
   }
 
   return {
-    active: () => [...active.values()],
+    active: () => [...active],
     async start() {
       if (timer !== undefined) return;
       await deps.leases.start();

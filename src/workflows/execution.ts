@@ -13,7 +13,8 @@ import { WorkflowNotFoundError } from './workflow.ts';
 
 /** The graph that executes documents. No assistant leads to it: an execution is made here or not at all. */
 export const WORKFLOW_GRAPH = '__workflow__';
-const ASSISTANT = defaultAssistantId(WORKFLOW_GRAPH);
+/** What their runs are told by: nobody else's may have it. */
+export const WORKFLOW_ASSISTANT = defaultAssistantId(WORKFLOW_GRAPH);
 /** Supersteps beside one for each node. */
 const STEPS_MARGIN = 10;
 const STREAM_MODES = ['values', 'updates', 'custom', 'messages-tuple'];
@@ -69,7 +70,7 @@ export function newExecution(given: NewExecution): NewRun {
   return {
     runId,
     threadId,
-    assistantId: ASSISTANT,
+    assistantId: WORKFLOW_ASSISTANT,
     metadata,
     multitaskStrategy: 'reject',
     afterSeconds: 0,
@@ -89,7 +90,7 @@ export function newExecution(given: NewExecution): NewRun {
           run_id: runId,
           thread_id: threadId,
           graph_id: WORKFLOW_GRAPH,
-          assistant_id: ASSISTANT,
+          assistant_id: WORKFLOW_ASSISTANT,
           ...(user === null ? {} : { user_id: user.identity }),
         },
         metadata,
@@ -154,7 +155,7 @@ const SELECT = `
     (r.metadata ->> 'workflow_version')::int AS workflow_version, r.status, r.kwargs, r.attempt, r.error,
     r.created_at, r.started_at, r.ended_at, t."values"
   FROM runs r JOIN threads t USING (thread_id)
-  WHERE r.assistant_id = '${ASSISTANT}'`;
+  WHERE r.assistant_id = '${WORKFLOW_ASSISTANT}'`;
 
 /** Newest first. */
 export async function listExecutions(
@@ -249,7 +250,7 @@ export async function readExecutionPlan(
     text: `SELECT status, metadata ->> 'workflow_id' AS workflow_id,
              (metadata ->> 'workflow_version')::int AS workflow_version, kwargs
            FROM runs WHERE run_id = $1 AND assistant_id = $2`,
-    values: [executionId, ASSISTANT],
+    values: [executionId, WORKFLOW_ASSISTANT],
   });
   const row = rows[0];
   return (

@@ -4,7 +4,7 @@
  */
 import type { EventSink, StreamMode } from '../port.ts';
 import type { LangGraphConfig } from './compiled.ts';
-import { checkpointOf, publicKeys } from './state.ts';
+import { checkpointOf, shownKeys } from './state.ts';
 import type { RunTranslator } from './translator.ts';
 
 export const INTERRUPT = '__interrupt__';
@@ -197,7 +197,7 @@ function debugCheckpointOf(payload: Fields): Fields {
 
 function publicConfig(config: LangGraphConfig | undefined): Fields | undefined {
   if (config === undefined) return undefined;
-  return { ...without(config, ['callbacks']), configurable: publicKeys(config.configurable) };
+  return { ...without(config, ['callbacks']), configurable: shownKeys(config.configurable) };
 }
 
 function without(fields: Fields, keys: readonly string[]): Fields {

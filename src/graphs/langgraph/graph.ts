@@ -22,7 +22,7 @@ import { LangGraphSaver } from './saver.ts';
 import { runtimeSchemasOf, untypedSchemasOf } from './schemas.ts';
 import { schemasAt, staticSchemasOf } from './static-schemas.ts';
 import type { StaticSchemas } from './static-schemas.ts';
-import { publicKeys, threadStateOf } from './state.ts';
+import { publicKeys, shownKeys, threadStateOf } from './state.ts';
 import { LangGraphStore, passThroughOurStore } from './store.ts';
 
 export class LangGraphGraph implements Graph {
@@ -71,7 +71,7 @@ export class LangGraphGraph implements Graph {
     });
     await queue.begin();
     const next = await graph.updateState(configOf(update), update.values, update.asNode);
-    return toPlain(publicKeys(next.configurable) ?? {}) as JsonObject;
+    return toPlain(shownKeys(next.configurable) ?? {}) as JsonObject;
   }
 
   async applySupersteps({ threadId, config, steps }: Supersteps): Promise<void> {

@@ -29,7 +29,7 @@ function taskOf(task: SnapshotTask): ThreadStateTask {
     error: task.error === undefined ? null : messageOf(task.error),
     interrupts: task.interrupts,
     // Without `subgraphs` a task carries where its subgraph's state is, with it the state itself.
-    checkpoint: isSnapshot(state) ? null : (publicKeys(state?.configurable) ?? null),
+    checkpoint: isSnapshot(state) ? null : (shownKeys(state?.configurable) ?? null),
     state: isSnapshot(state) ? threadState(state) : null,
     result: task.result ?? null,
   };
@@ -59,6 +59,15 @@ export function checkpointOf(config: LangGraphConfig | undefined): JsonObject | 
 export function publicKeys(configurable: JsonObject | undefined): JsonObject | undefined {
   if (configurable === undefined) return undefined;
   return Object.fromEntries(Object.entries(configurable).filter(([key]) => !key.startsWith('__')));
+}
+
+/** Of the user only who it is: the rest may hold credentials, and whoever reads the thread sees this. */
+const UNSHOWN: readonly string[] = ['langgraph_auth_user', 'langgraph_auth_permissions'];
+
+/** What of a configuration leaves for clients. */
+export function shownKeys(configurable: JsonObject | undefined): JsonObject | undefined {
+  const keys = publicKeys(configurable);
+  return keys && Object.fromEntries(Object.entries(keys).filter(([key]) => !UNSHOWN.includes(key)));
 }
 
 /** What the thread's row shows. */

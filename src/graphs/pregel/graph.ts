@@ -4,7 +4,7 @@ import type { CallOptions } from '../../pregel/pregel-options.ts';
 import type { Pregel } from '../../pregel/pregel.ts';
 import type { StateSnapshot } from '../../pregel/state-view.ts';
 import type { GraphDependencies } from '../adapter.ts';
-import { publicKeys, threadStateOf } from '../langgraph/state.ts';
+import { publicKeys, shownKeys, threadStateOf } from '../langgraph/state.ts';
 import type {
   Execution,
   ExecutionResult,
@@ -57,7 +57,7 @@ export class PregelGraph implements Graph {
     const { options, queue } = this.#bound({ ...update, subgraphs: false });
     await queue.begin();
     const next = await this.#app.updateState(options, update.values, update.asNode);
-    return toPlain(publicKeys(next.configurable) ?? {}) as JsonObject;
+    return toPlain(shownKeys(next.configurable) ?? {}) as JsonObject;
   }
 
   draw(_config: GraphConfig, xray: boolean | number): Promise<JsonObject> {

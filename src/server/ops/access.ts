@@ -56,7 +56,7 @@ function basicCredentials(header: string | undefined): string | undefined {
 }
 
 /** Browsers send credentials along with requests of any page: where those come from, they say themselves. */
-function isFromOurPages(headers: Record<string, string | string[] | undefined>): boolean {
+export function isFromOurPages(headers: Record<string, string | string[] | undefined>): boolean {
   const { origin, host } = headers;
   const site = headers['sec-fetch-site'];
   if (site !== undefined && site !== 'same-origin' && site !== 'none') return false;
@@ -67,7 +67,8 @@ function isFromOurPages(headers: Record<string, string | string[] | undefined>):
 const isLoopback = (address: string | undefined): boolean =>
   address !== undefined && /^(::1|(::ffff:)?127\.\d+\.\d+\.\d+)$/.test(address);
 
-function isLoopbackHost(host: string | undefined): boolean {
+/** @param host with or without a port */
+export function isLoopbackHost(host: string | undefined): boolean {
   if (host === undefined || !URL.canParse(`http://${host}`)) return false;
   const name = new URL(`http://${host}`).hostname.replace(/^\[|\]$/g, '');
   return name === 'localhost' || (isIP(name) !== 0 && isLoopback(name));

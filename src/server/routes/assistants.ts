@@ -16,11 +16,13 @@ import {
 } from '../../assistants/assistant.ts';
 import type { AssistantRow, AssistantSearch } from '../../assistants/assistant.ts';
 import type { Graph, GraphConfig } from '../../graphs/port.ts';
+import { isReservedGraph } from '../../graphs/reserved.ts';
 import { newId } from '../../ids.ts';
 import { threadsOfAssistant } from '../../threads/thread.ts';
 import type { Access } from '../../auth/gate.ts';
 import type { Visibility } from '../../postgres/visibility.ts';
 import { userConfigurable } from '../../runs/run.ts';
+import { WORKFLOW_ASSISTANT } from '../../workflows/execution.ts';
 import { asks } from '../auth/declare.ts';
 import type { AskingHandler } from '../auth/declare.ts';
 import type { RouteContext } from '../context.ts';
@@ -47,6 +49,8 @@ export function assistantRoutes(context: RouteContext): Router {
   const create: AskingHandler = async (request, response, access) => {
     const body = bodyOf(AssistantCreate, request);
     const assistantId = body.assistant_id ?? newId();
+    if (assistantId === WORKFLOW_ASSISTANT)
+      throw new AssistantExistsError('Assistant already exists');
     const { visible, value } = await access.ask('assistants:create', {
       assistant_id: assistantId,
       graph_id: body.graph_id,
@@ -185,6 +189,8 @@ export function assistantRoutes(context: RouteContext): Router {
   ): Promise<{ graph: Graph; config: GraphConfig }> {
     const visible = await mayRead(request, access);
     const assistant = await readAssistant(pool, named(request), visible);
+    if (isReservedGraph(assistant.graph_id))
+      throw new AssistantNotFoundError('Assistant not found');
     const { configurable } = assistant.config;
     return {
       graph: await graphs.get(assistant.graph_id),

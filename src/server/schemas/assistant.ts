@@ -1,9 +1,9 @@
 /** Bodies and queries of assistants (HTTP.md, 3.1). */
 import { z } from 'zod';
-import { Id, JsonObject, Limit, Offset, QueryFlag, Searchable, Text } from './common.ts';
+import { GraphId, Id, JsonObject, Limit, Offset, QueryFlag, Searchable, Text } from './common.ts';
 
 export const AssistantCreate = z.strictObject({
-  graph_id: Text.min(1),
+  graph_id: GraphId,
   assistant_id: Id.nullish(),
   config: JsonObject.nullish(),
   context: JsonObject.nullish(),
@@ -14,7 +14,7 @@ export const AssistantCreate = z.strictObject({
 });
 
 export const AssistantPatch = z.strictObject({
-  graph_id: Text.min(1).optional(),
+  graph_id: GraphId.optional(),
   config: JsonObject.optional(),
   context: JsonObject.optional(),
   metadata: Searchable.optional(),

@@ -1,5 +1,6 @@
 /** The parts of which the schemas of bodies, queries and paths are made. */
 import { z } from 'zod';
+import { isReservedGraph } from '../../graphs/reserved.ts';
 
 /** Largest page. */
 export const LIMIT_MAX = 1_000;
@@ -42,6 +43,18 @@ function unstorablePath(value: unknown): string[] | undefined {
   }
   return undefined;
 }
+
+const RESERVED =
+  'expected the id of a graph of langgraph.json: those that begin with __ are reserved';
+
+/** A graph that an assistant may be made of. */
+export const GraphId = Text.min(1).refine((id) => !isReservedGraph(id), RESERVED);
+
+/** Of a thread: `graph_id` among them says whose states it has. */
+export const ThreadMetadata = Searchable.refine(
+  ({ graph_id: graphId }) => !isReservedGraph(graphId),
+  { message: RESERVED, path: ['graph_id'] },
+);
 
 export const Limit = z.number().int().min(1).max(LIMIT_MAX).default(10);
 export const Offset = z.number().int().min(0).max(OFFSET_MAX).default(0);

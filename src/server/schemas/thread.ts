@@ -13,6 +13,7 @@ import {
   QueryLimit,
   Searchable,
   Text,
+  ThreadMetadata,
 } from './common.ts';
 
 export const ThreadPath = z.object({ thread_id: Id });
@@ -33,7 +34,7 @@ const Ttl = z.union([
 
 export const ThreadCreate = z.strictObject({
   thread_id: Id.nullish(),
-  metadata: Searchable.nullish(),
+  metadata: ThreadMetadata.nullish(),
   if_exists: z.enum(['raise', 'do_nothing']).nullish(),
   ttl: Ttl.nullish(),
   /** States to begin with, as if nodes had made them; `metadata.graph_id` says whose. */
@@ -63,7 +64,7 @@ export const ThreadCreate = z.strictObject({
 });
 
 export const ThreadPatch = z
-  .strictObject({ metadata: Searchable.optional(), ttl: Ttl.optional() })
+  .strictObject({ metadata: ThreadMetadata.optional(), ttl: Ttl.optional() })
   .refine(({ metadata, ttl }) => metadata !== undefined || ttl !== undefined, {
     message: 'expected metadata, ttl or both',
     path: ['metadata'],
@@ -76,7 +77,7 @@ export const ThreadPruneBody = z.strictObject({
   strategy: z.enum(['delete', 'keep_latest']).default('delete'),
 });
 
-export const StatePatchBody = z.strictObject({ metadata: Searchable });
+export const StatePatchBody = z.strictObject({ metadata: ThreadMetadata });
 
 const Filter = {
   metadata: Searchable.nullish(),

@@ -12,9 +12,12 @@ export const WebhookUrl = Text.max(URL_LENGTH_MAX).refine(
 );
 
 function isWebhookUrl(text: string): boolean {
+  // Parsers take tabs and line ends out: `/<tab>/host` would be what `//host` is.
+  if (/[\t\n\r]/.test(text)) return false;
   // `//host` and `/\host` are no paths: a client reads them as another host.
   if (text.startsWith('/')) return !/^\/[/\\]/.test(text);
-  return URL.canParse(text) && ['http:', 'https:'].includes(new URL(text).protocol);
+  // `http:host` is a URL with a host to parsers, and to nobody else.
+  return /^https?:\/\//i.test(text) && URL.canParse(text);
 }
 
 export const DeliveryPath = z.object({ delivery_id: Id });

@@ -1,6 +1,6 @@
 /** WebSockets of protocol v2: GET /threads/:id/stream/events, upgraded. Everything else is refused. */
 import { STATUS_CODES } from 'node:http';
-import type { IncomingMessage, Server } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, Server } from 'node:http';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
@@ -11,6 +11,7 @@ import { ThreadNotFoundError } from '../../runs/run.ts';
 import { isForeignThread, threadNotFound } from '../../threads/thread.ts';
 import { webRequestOf } from '../auth/web-request.ts';
 import type { RouteContext } from '../context.ts';
+import { originRule } from '../cors.ts';
 import { PostgresUnavailableError } from '../postgres-guard.ts';
 import { ThreadPath } from '../schemas/thread.ts';
 import { openConnection } from './connection.ts';
@@ -24,14 +25,15 @@ export function acceptSockets(context: RouteContext, http: Server): void {
     // Events are small and many: compressing each costs more than it saves.
     perMessageDeflate: false,
   });
+  const mayCall = originRule(context.http?.cors);
   http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     socket.on('error', () => socket.destroy());
     if (!(socket instanceof Socket)) throw new TypeError('an HTTP server without sockets');
-    const { pathname } = new URL(request.url ?? '/', 'http://host');
-    const id = PATH.exec(pathname)?.[1];
+    const id = PATH.exec(pathOf(request.url ?? '/'))?.[1];
     const path = ThreadPath.safeParse({ thread_id: id });
     if (id === undefined) refuse(socket, 404);
     else if (!path.success) refuse(socket, 400);
+    else if (!isFromAllowedPage(request.headers, mayCall)) refuse(socket, 403);
     else if (context.open.stopping) refuse(socket, 503);
     else if (context.auth === undefined) upgrade(FREE, path.data.thread_id);
     else
@@ -53,6 +55,26 @@ export function acceptSockets(context: RouteContext, http: Server): void {
     }
   });
 }
+
+/**
+ * Browsers open WebSockets to anywhere, with cookies and without asking CORS: what langgraph.json says of origins
+ * (`http.cors`) is kept here. Who sends no origin is no browser.
+ */
+function isFromAllowedPage(
+  headers: IncomingHttpHeaders,
+  mayCall: (origin: string) => boolean,
+): boolean {
+  const { origin, host } = headers;
+  if (origin === undefined || mayCall(origin) || headers['sec-fetch-site'] === 'same-origin')
+    return true;
+  return URL.canParse(origin) && new URL(origin).host === host;
+}
+
+/**
+ * As it came, like Express compares it. Nothing here may throw: it would end the process, whoever has sent it, and
+ * what `//` or `http://[` name is no URL.
+ */
+const pathOf = (url: string): string => url.split('?', 1)[0] ?? '';
 
 /**
  * An upgrade passes no middleware, so who asks is found out here.

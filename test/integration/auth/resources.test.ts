@@ -346,4 +346,10 @@ test('a delivery that outlives its thread is still its owner’s', async () => {
   const path = `/webhooks/deliveries?run_id=${hers.run_id}`;
   expect((await ada('GET', path)).text).toContain(hers.delivery_id);
   expect((await bob('GET', path)).json()).toEqual([]);
+  // Clients choose ids: a thread that is gone comes back as another's, its deliveries do not.
+  expect((await bob('POST', '/threads', { thread_id: hers.thread_id })).status).toBe(200);
+  expect((await bob('GET', path)).json()).toEqual([]);
+  const replay = `/webhooks/deliveries/${hers.delivery_id}/replay`;
+  expect((await bob('POST', replay)).status).toBe(404);
+  expect((await ada('GET', path)).text).toContain(hers.delivery_id);
 });

@@ -1,4 +1,5 @@
 /** Whose a run is: what its graph is told, what clients cannot forge, what readers and webhooks are not shown. */
+import { STREAM_MODES } from '../../../src/graphs/port.ts';
 import { createThread } from '../../support/app.ts';
 import { as, startAuthServer } from '../../support/auth-project/people.ts';
 import type { Call } from '../../support/auth-project/people.ts';
@@ -112,6 +113,18 @@ test('credentials reach the graph and nobody else', async () => {
   });
 });
 
+test('no stream mode shows credentials to who reads the thread', async () => {
+  const { thread_id: id } = (await ada('POST', '/threads', {})).json() as { thread_id: string };
+  for (const mode of STREAM_MODES) {
+    // It stops before it keeps in its state who asked.
+    const body = { assistant_id: 'agent', input: { ask: true }, stream_mode: mode };
+    const { status, text } = await ada('POST', `/threads/${id}/runs/stream`, body);
+    expect([mode, status, text.includes('token-of-ada')]).toEqual([mode, 200, false]);
+  }
+  const update = await ada('POST', `/threads/${id}/state`, { values: { n: 9 } });
+  expect([update.status, update.text.includes('token-of-ada')]).toEqual([200, false]);
+});
+
 describe('a cron', () => {
   const make = async (body: object = {}): Promise<{ cron_id: string; user_id: string }> => {
     const answer = await ada('POST', '/runs/crons', {
@@ -175,6 +188,23 @@ describe('a cron', () => {
     } finally {
       revoke('ada', undefined);
     }
+  });
+
+  test('whose payload another changes is that one’s: nothing runs in a name that has not asked for it', async () => {
+    const cron = await make();
+    const path = `/runs/crons/${cron.cron_id}`;
+    expect((await root('PATCH', path, { enabled: true })).json()).toMatchObject({ user_id: 'ada' });
+    expect((await root('PATCH', path, { input: { n: 5 } })).json()).toMatchObject({
+      user_id: 'root',
+    });
+    await makeDue(cron.cron_id);
+    const { run_id: runId } = await tickOf(cron.cron_id);
+    const { rows } = await server.core.pool.query<{ thread_id: string }>(
+      'SELECT thread_id FROM runs WHERE run_id = $1',
+      [runId],
+    );
+    const run = `/threads/${rows[0]?.thread_id ?? ''}/runs/${runId ?? ''}`;
+    expect((await root('GET', `${run}/join`)).json()).toMatchObject({ n: 6, user: told('root') });
   });
 
   test('of nobody makes none, until somebody who may takes it over', async () => {

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import express, { Router } from 'express';
+import { WebSocket } from 'ws';
 import type { AddressInfo } from 'node:net';
+import { newId } from '../../../src/ids.ts';
 import { createAuthGate } from '../../../src/auth/gate.ts';
 import { readLangGraphJson } from '../../../src/graphs/langgraph-json.ts';
 import { authentication } from '../../../src/server/auth/authenticate.ts';
@@ -97,6 +99,85 @@ test('http.enable_custom_route_auth: false opens the project’s routes, and onl
   expect([own.status, await own.json()]).toEqual([200, { identity: null }]);
   expect((await fetch(`${url}/threads/search`, { method: 'POST' })).status).toBe(401);
   await server.stop();
+  await app.stop();
+});
+
+test('http.cors keeps pages of elsewhere from the WebSocket, too', async () => {
+  const app = await startAuthServer({ worker: false });
+  const { http } = readLangGraphJson(PROJECT);
+  const cors = { allow_origins: ['https://app.example'] };
+  const server = createServer({ ...app.core, http: { ...http, disabled: [], cors } });
+  await server.start();
+  const answerTo = (headers: Record<string, string>): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const url = `ws://127.0.0.1:${server.port}/threads/${newId()}/stream/events`;
+      const ws = new WebSocket(url, { headers: { 'x-api-key': 'ada', ...headers } });
+      ws.once('error', reject);
+      ws.once('open', () => {
+        ws.terminate();
+        resolve(101);
+      });
+      ws.once('unexpected-response', (_request, response) => {
+        response.resume();
+        ws.terminate();
+        resolve(response.statusCode ?? 0);
+      });
+    });
+  try {
+    expect(await answerTo({ origin: 'https://elsewhere.example' })).toBe(403);
+    expect(await answerTo({ origin: 'null' })).toBe(403);
+    expect(await answerTo({ origin: 'https://app.example' })).toBe(101);
+    expect(await answerTo({ origin: `http://127.0.0.1:${server.port}` })).toBe(101);
+    expect(await answerTo({})).toBe(101);
+  } finally {
+    await server.stop();
+    await app.stop();
+  }
+});
+
+test('a deployment without threads has no WebSocket on them either', async () => {
+  const app = await startAuthServer({ worker: false });
+  const { http } = readLangGraphJson(PROJECT);
+  const server = createServer({ ...app.core, http: { ...http, disabled: ['threads'] } });
+  await server.start();
+  const status = await new Promise((resolve, reject) => {
+    const url = `ws://127.0.0.1:${server.port}/threads/${newId()}/stream/events`;
+    const ws = new WebSocket(url, { headers: { 'x-api-key': 'ada' } });
+    ws.once('error', reject);
+    ws.once('open', () => {
+      ws.terminate();
+      resolve(101);
+    });
+    ws.once('unexpected-response', (_request, response) => {
+      response.resume();
+      ws.terminate();
+      resolve(response.statusCode);
+    });
+  });
+  await server.stop();
+  await app.stop();
+  expect(status).toBe(404);
+});
+
+test('who listens for other machines and asks nobody who they are is told so', async () => {
+  const app = await startAuthServer({ worker: false });
+  const warned = async (HOST: string, auth: boolean): Promise<string[]> => {
+    const texts: string[] = [];
+    const log = { ...app.core.log, warn: (text: string) => texts.push(text) } as unknown as Log;
+    const config = { ...app.core.config, HOST };
+    const server = createServer({
+      ...app.core,
+      config,
+      log,
+      auth: auth ? app.core.auth : undefined,
+    });
+    await server.start();
+    await server.stop();
+    return texts;
+  };
+  expect(await warned('0.0.0.0', false)).toEqual([expect.stringContaining('auth.path')]);
+  expect(await warned('0.0.0.0', true)).toEqual([]);
+  expect(await warned('127.0.0.1', false)).toEqual([]);
   await app.stop();
 });
 

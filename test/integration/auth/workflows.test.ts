@@ -1,64 +1,82 @@
-/** Workflows and their executions are their makers', and nobody else's. */
+/** Workflows are for who may see them: the graph that executes all of them is reached by their own routes only. */
+import { defaultAssistantId, newId } from '../../../src/ids.ts';
+import { WORKFLOW_GRAPH } from '../../../src/workflows/execution.ts';
 import { as, startAuthServer } from '../../support/auth-project/people.ts';
 import type { Call } from '../../support/auth-project/people.ts';
 import type { TestServer } from '../../support/server.ts';
 import { chain } from '../../support/workflows.ts';
-import type { ExecutionView } from '../../../src/workflows/execution.ts';
+
+const SECRET = 'the-recipe-of-ada';
 
 let server: TestServer;
-let ada: Call, bob: Call, nobody: Call, banned: Call;
-let workflow: string;
-let execution: ExecutionView;
-const document = chain([{ id: 'say', type: 'transformer', config: { output: 'hi' } }], {
-  // It does not help to say that it is somebody else's.
-  metadata: { owner: 'bob' },
-});
+let ada: Call, bob: Call;
+let workflowId: string;
 beforeAll(async () => {
-  server = await startAuthServer({});
-  [ada, bob, nobody, banned] = ['ada', 'bob', undefined, 'banned'].map((name) =>
-    as(server, name),
-  ) as [Call, Call, Call, Call];
-  const created = await ada('POST', '/workflows', document);
-  workflow = (created.json() as { workflow_id: string }).workflow_id;
-  execution = (await ada('POST', `/workflows/${workflow}/execute`, {})).json() as ExecutionView;
+  server = await startAuthServer();
+  ada = as(server, 'ada');
+  bob = as(server, 'bob');
+  const document = chain([{ id: 'only', type: 'transformer', config: { output: SECRET } }]);
+  const made = await ada('POST', '/workflows', document);
+  workflowId = (made.json() as { workflow_id: string }).workflow_id;
 });
 afterAll(() => server.stop());
 
-const ways = (): [string, string, unknown?][] => [
-  ['GET', `/workflows/${workflow}`],
-  ['PUT', `/workflows/${workflow}`, document],
-  ['POST', `/workflows/${workflow}/execute`, {}],
-  ['GET', `/workflows/${workflow}/executions`],
-  ['GET', `/workflows/${workflow}/executions/${execution.execution_id}`],
-  ['GET', `/workflows/executions/${execution.execution_id}`],
-  ['GET', `/threads/${execution.thread_id}`],
-  ['DELETE', `/workflows/${workflow}`],
-];
+const configurable = (): object => ({ workflow_id: workflowId, workflow_version: 1 });
 
-test('to another they do not exist', async () => {
-  for (const [method, path, body] of ways())
-    expect([method, path, (await bob(method, path, body)).status]).toEqual([method, path, 404]);
-  expect((await bob('GET', '/workflows')).json()).toEqual([]);
-  // Official clients want an event where the thread is named.
-  const stream = `/threads/${execution.thread_id}/runs/${execution.execution_id}/stream`;
-  expect((await bob('GET', stream)).text).toContain('404: Thread not found');
-  expect((await ada('GET', stream)).text).toContain('event: values');
+test('another’s is none, and its owner has it', async () => {
+  const path = `/workflows/${workflowId}`;
+  expect((await bob('GET', path)).status).toBe(404);
+  expect((await bob('POST', `${path}/execute`, {})).status).toBe(404);
+  const done = await ada('POST', `${path}/execute`, {});
+  expect(done.json()).toMatchObject({ status: 'success', output: SECRET });
+  const { execution_id: id } = done.json() as { execution_id: string };
+  expect((await bob('GET', `/workflows/executions/${id}`)).status).toBe(404);
 });
 
-test('nobody, and who may not, gets neither', async () => {
-  for (const [method, path, body] of ways()) {
-    expect((await nobody(method, path, body)).status).toBe(401);
-    expect((await banned(method, path, body)).status).toBe(403);
-  }
-  expect((await banned('POST', '/workflows', document)).status).toBe(403);
+test('no assistant of a client’s leads to it', async () => {
+  const body = { graph_id: WORKFLOW_GRAPH, config: { configurable: configurable() } };
+  for (const assistantId of [newId(), defaultAssistantId(WORKFLOW_GRAPH)])
+    expect((await bob('POST', '/assistants', { ...body, assistant_id: assistantId })).status).toBe(
+      400,
+    );
+  const taken = { graph_id: 'agent', assistant_id: defaultAssistantId(WORKFLOW_GRAPH) };
+  expect((await bob('POST', '/assistants', taken)).status).toBe(409);
+  const own = (await bob('POST', '/assistants', { graph_id: 'agent' })).json() as {
+    assistant_id: string;
+  };
+  expect((await bob('PATCH', `/assistants/${own.assistant_id}`, body)).status).toBe(400);
+  for (const id of [WORKFLOW_GRAPH, defaultAssistantId(WORKFLOW_GRAPH)])
+    expect(
+      (
+        await bob('POST', '/runs/wait', {
+          assistant_id: id,
+          config: { configurable: configurable() },
+        })
+      ).status,
+    ).toBe(404);
 });
 
-test('their maker may do everything', async () => {
-  expect(execution).toMatchObject({ status: 'success', output: 'hi' });
-  for (const [method, path, body] of ways())
-    expect([method, path, (await ada(method, path, body)).status]).toEqual([
-      method,
-      path,
-      method === 'DELETE' ? 204 : 200,
-    ]);
+test('one that was made before leads to it no more', async () => {
+  const { rows } = await server.core.pool.query<{ assistant_id: string }>(
+    `INSERT INTO assistants (assistant_id, graph_id, name, metadata, config, context)
+     VALUES ($1, $2, 'old', '{"owner": "bob"}', $3, '{}') RETURNING assistant_id`,
+    [newId(), WORKFLOW_GRAPH, { configurable: configurable() }],
+  );
+  const id = rows[0]?.assistant_id ?? '';
+  const answer = await bob('POST', '/runs/wait', { assistant_id: id, input: {} });
+  expect([answer.status, answer.text.includes(SECRET)]).toEqual([404, false]);
+  expect((await bob('GET', `/assistants/${id}/graph`)).status).toBe(404);
+});
+
+test('no thread of a client’s is made one of its executions', async () => {
+  const metadata = { graph_id: WORKFLOW_GRAPH };
+  expect((await bob('POST', '/threads', { metadata })).status).toBe(400);
+  const { thread_id: id } = (await bob('POST', '/threads', {})).json() as { thread_id: string };
+  await bob('POST', `/threads/${id}/runs/wait`, {
+    assistant_id: 'agent',
+    input: { n: 1 },
+    config: { configurable: configurable() },
+  });
+  expect((await bob('PATCH', `/threads/${id}`, { metadata })).status).toBe(400);
+  expect((await bob('PATCH', `/threads/${id}/state`, { metadata })).status).toBe(400);
 });

@@ -9,6 +9,9 @@ import { CheckpointQueue } from '../../../src/checkpoints/queue.ts';
 import type { CheckpointPut, WritePut } from '../../../src/checkpoints/checkpoint.ts';
 import { CheckpointStorage } from '../../../src/checkpoints/storage.ts';
 import type { Db } from '../../../src/postgres/pool.ts';
+import { EVERYTHING } from '../../../src/postgres/visibility.ts';
+import { deleteRun } from '../../../src/runs/find.ts';
+import { pruneToLatest } from '../../../src/threads/prune.ts';
 import { createRun, createThread } from '../../support/graphs.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
 import { waitUntil } from '../../support/wait-until.ts';
@@ -103,6 +106,23 @@ test('a state update brings no term: it takes the one of an idle thread, and a c
   expect(await storage.read(threadId, '')).toBeUndefined();
 });
 
+test.each<[string, (threadId: string, runId: string) => Promise<unknown>]>([
+  ['a pruning', (threadId) => pruneToLatest(database.pool, threadId, EVERYTHING)],
+  ['a deleted run', (threadId, runId) => deleteRun(database.pool, threadId, runId, EVERYTHING)],
+])(
+  '%s refuses a state update that began before it and may build on what is gone',
+  async (_, remove) => {
+    const threadId = await createThread(database.pool);
+    const runId = await createRun(database.pool, threadId, { status: 'success' });
+    await storage.write(writerOf(threadId, runId), 1, [put('c1'), put('c2')], [], false);
+    const queue = new CheckpointQueue(storage, { writer: { threadId, runId: null, term: null } });
+    await queue.begin();
+    await remove(threadId, runId);
+    queue.put(put('c3', { head: put('c1').head, blobs: [] }));
+    await expect(queue.flush()).rejects.toMatchObject({ code: 'thread_busy' });
+  },
+);
+
 test('a thread that does not exist takes no checkpoint', async () => {
   const threadId = randomUUID();
   const none = { threadId, runId: null, term: null };
@@ -185,6 +205,18 @@ test('deleting a run brings back what was before it, and leaves what later runs 
   expect((await storage.list({ threadId })).map(({ id, blobs }) => [id, blobs])).toEqual([
     ['c3', [['x', 'json', '"c1"']]],
   ]);
+});
+
+test('values of a deleted run stay while another run of the thread may go on from them', async () => {
+  const threadId = await createThread(database.pool);
+  const first = await createRun(database.pool, threadId, { status: 'interrupted' });
+  await storage.write(writerOf(threadId, first), 1, [put('c1')], [], false);
+  // It has read c1, resumes it, and works on its first superstep.
+  const second = await createRun(database.pool, threadId);
+  await deleteRun(database.pool, threadId, first, EVERYTHING);
+  const { head } = put('c1');
+  await storage.write(writerOf(threadId, second), 1, [put('c2', { head, blobs: [] })], [], false);
+  expect((await storage.read(threadId, ''))?.blobs).toEqual([['x', 'json', '"c1"']]);
 });
 
 test('a run that is not there is an error, not nothing deleted', async () => {

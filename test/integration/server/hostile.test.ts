@@ -47,6 +47,16 @@ test('headers of a megabyte are refused with 431', async () => {
   await alive();
 });
 
+test.each(['//', 'http://[', '/threads/%/stream/events', '/\\\\'])(
+  'an upgrade of %s is refused, and ends nothing',
+  async (path) => {
+    const headers =
+      'host: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==';
+    expect(await raw(`GET ${path} HTTP/1.1\r\n${headers}\r\n\r\n`)).toMatch(/^HTTP\/1\.1 40[04] /);
+    await alive();
+  },
+);
+
 test.each([
   ['a request smuggled by two lengths', 'content-length: 4\r\ntransfer-encoding: chunked'],
   ['a length that is no number', 'content-length: 1e3'],

@@ -14,6 +14,11 @@ test('a killed Postgres comes back on its port with what was committed', async (
   const pool = createPool({ url: server.url, connectionsMax: 2, name: 'test' }, () => undefined);
   try {
     await pool.query('CREATE TABLE kept AS SELECT 7 AS value');
+    // What a primary answers that has just become a standby.
+    const refused: unknown = await pool
+      .query('BEGIN READ ONLY; DELETE FROM kept')
+      .catch((cause: unknown) => cause);
+    expect(isTransient(refused)).toBe(true);
     await server.kill();
     const error: unknown = await pool.query('SELECT 1').catch((cause: unknown) => cause);
     expect(isTransient(error)).toBe(true);

@@ -185,14 +185,22 @@ test('a path is delivered to this server', async () => {
   expect(delivery.last_error).toBe('answered 404: 404 Not Found');
 });
 
-test.each(['ftp://host/', 'hook', '//host/hook', '/\\host', 'http://'])(
-  '%s is refused with the run',
-  async (webhook) => {
-    const answer = await app.call('POST', '/runs', { assistant_id: 'test', webhook });
-    expect(answer.status).toBe(400);
-    expect(answer.text).toContain('webhook');
-  },
-);
+test.each([
+  'ftp://host/',
+  'hook',
+  '//host/hook',
+  '/\\host',
+  '/\t/host',
+  '/\n\\host',
+  'http://',
+  'http:host',
+  'http:/host/hook',
+  'ht\ttp://host',
+])('%j is refused with the run', async (webhook) => {
+  const answer = await app.call('POST', '/runs', { assistant_id: 'test', webhook });
+  expect(answer.status).toBe(400);
+  expect(answer.text).toContain('webhook');
+});
 
 test('a run that was cancelled while pending, or rolled back, tells nobody', async () => {
   const pending = await createRun(`${receiver.url}/none`);

@@ -49,6 +49,8 @@ test.each([
   [{ 'a\ud800': 'ada' }],
   [{ $or: [{ owner: 'ada' }] }],
   [[]],
+  [new Map([['owner', 'ada']])],
+  [new Date(0)],
   ['ada'],
   [0],
   [''],
