@@ -1,8 +1,8 @@
 /** Consumer groups: their bodies, and the list of dead letters. */
 import { z } from 'zod';
 import { Id, LIMIT_MAX, QueryLimit, QueryOffset, Text } from './common.ts';
+import { WebhookUrl } from './webhook.ts';
 
-const URL_LENGTH_MAX = 4_000;
 const TYPES_MAX = 100;
 const TYPE_LENGTH_MAX = 200;
 const BATCH_DEFAULT = 100;
@@ -14,8 +14,9 @@ const Name = z
 
 export const ConsumerGroupCreate = z.strictObject({
   name: Name,
-  url: Text.max(URL_LENGTH_MAX).refine(
-    (text) => URL.canParse(text) && ['http:', 'https:'].includes(new URL(text).protocol),
+  /** Not a path: nothing says whose server it would be of. */
+  url: WebhookUrl.refine(
+    (text) => !text.startsWith('/'),
     'expected a URL that begins with http:// or https://',
   ),
   thread_id: Id.nullish(),

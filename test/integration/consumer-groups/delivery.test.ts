@@ -383,6 +383,7 @@ describe('without an answer in between', () => {
       [{ name: 'a/b', url }, 'name'],
       [{ name: 'c', url: '/path' }, 'url'],
       [{ name: 'c', url: './module.ts:f' }, 'url'],
+      [{ name: 'c', url: 'http:example.org' }, 'url'],
       [{ name: 'c', url, event_types: ['a|b'] }, 'event_types'],
       [{ name: 'c', url, batch_max: 0 }, 'batch_max'],
       [{ name: 'c', url, path: './module.ts:f' }, 'path'],
