@@ -28,8 +28,9 @@ const MAY_IMPORT = {
   workflows: [...RUNS, ...STATE, 'pregel/', 'graphs/', 'bus/', 'models/', 'webhooks/'],
   compat: STORES,
   webhooks: [...BASE, 'postgres/'],
+  'consumer-groups': [...BASE, 'postgres/'],
   crons: RUNS,
-  maintenance: [...RUNS, 'webhooks/', 'crons/'],
+  maintenance: [...RUNS, 'webhooks/', 'consumer-groups/', 'crons/'],
   worker: [
     ...RUNS,
     'pregel/',
@@ -46,6 +47,7 @@ const MAY_IMPORT = {
     'assistants/',
     'threads/',
     'webhooks/',
+    'consumer-groups/',
     'crons/',
     'pregel/',
     'graphs/',

@@ -14,6 +14,7 @@ export default {
     'test/support/pregel-project/*.ts',
     'test/support/custom-apps/*.ts',
     'test/support/auth-project/*.ts',
+    'test/support/consumer-project/*.ts',
     'test/e2e/graphs/*.ts',
     'test/e2e/api/project/*.ts',
     'test/support/api-cluster.ts',

@@ -3,6 +3,7 @@
  * Everything is made here and handed on; nothing below looks for its dependencies itself.
  */
 import { randomBytes } from 'node:crypto';
+import { assistantIdOf } from './assistants/assistant.ts';
 import { createProjectAuth } from './auth/project-auth.ts';
 import type { Config } from './config.ts';
 import { createBus } from './bus/bus.ts';
@@ -13,18 +14,21 @@ import { createContractCancels } from './compat/cancel.ts';
 import { contractNames } from './compat/names.ts';
 import { createStreamChannels } from './compat/stream-channels.ts';
 import { CheckpointStorage } from './checkpoints/storage.ts';
+import { deleteOldDeadLetters } from './consumer-groups/dead-letters.ts';
 import { createDirectBackend } from './events/direct-backend.ts';
 import { createRunEnds } from './events/ends.ts';
 import { createLogHub } from './events/hub.ts';
 import { createLiveTeller } from './events/live.ts';
 import type { ReaderDeps } from './events/reader.ts';
 import { createRedisBackend } from './events/redis-backend.ts';
+import { loadConsumerFunctions } from './graphs/consumer-groups.ts';
 import { readLangGraphJson } from './graphs/langgraph-json.ts';
 import { createProjectStore } from './graphs/project-store.ts';
 import { createGraphRegistry } from './graphs/registry.ts';
 import type { GraphRegistryOptions } from './graphs/registry.ts';
 import type { Service } from './lib/service.ts';
 import { createArchiver } from './maintenance/archiver.ts';
+import { createConsumerGroupSender } from './maintenance/consumer-group-sender.ts';
 import { createCronScheduler } from './maintenance/cron-scheduler.ts';
 import { createSweeper } from './maintenance/sweeper.ts';
 import { createWebhookSender } from './maintenance/webhook-sender.ts';
@@ -94,6 +98,7 @@ export async function createCore(
       log.warn(text);
     },
   });
+  const consumerFunctions = await loadConsumerFunctions(project?.consumerGroups ?? []);
   const metrics = createMetrics();
   const tell = createTell(log, metrics);
   const onTrouble = tell.trouble;
@@ -331,8 +336,33 @@ export async function createCore(
     pollMs: config.SWEEPER_INTERVAL * 1_000,
     onTrouble,
   });
+  const consumerGroups = createConsumerGroupSender({
+    pool,
+    signals,
+    tell,
+    guard,
+    secret: config.WEBHOOK_SECRET,
+    functions: consumerFunctions,
+    declared: (project?.consumerGroups ?? []).map((spec) => ({
+      name: spec.name,
+      url: typeof spec.target === 'string' ? spec.target : null,
+      source: 'project',
+      thread_id: spec.threadId?.toLowerCase() ?? null,
+      assistant_id: spec.assistantId === undefined ? null : assistantIdOf(spec.assistantId),
+      event_types: spec.eventTypes === undefined ? null : [...spec.eventTypes],
+      from: spec.from,
+      batch_max: spec.batchMax,
+    })),
+    concurrency: config.WEBHOOK_CONCURRENCY,
+    timeoutMs: config.WEBHOOK_TIMEOUT_SECS * 1_000,
+    attemptsMax: config.WEBHOOK_MAX_ATTEMPTS,
+    firstRetryMs: config.WEBHOOK_RETRY_SECS * 1_000,
+    pollMs: config.SWEEPER_INTERVAL * 1_000,
+    onTrouble,
+  });
   const chores: Service[] = [
     webhooks,
+    consumerGroups,
     createCronScheduler({
       submit,
       buildRun: cronRunsOf(auth),
@@ -363,6 +393,7 @@ export async function createCore(
         () => deleteExpiredMessages(pool),
         () => deleteExpiredWorkflows(pool),
         () => deleteGoneWorkers(pool),
+        () => deleteOldDeadLetters(pool),
       ],
     }),
   ];
@@ -379,6 +410,7 @@ export async function createCore(
           blocking: connection,
           metrics,
           name: `${config.WORKER_ID}-${randomBytes(3).toString('hex')}`,
+          onArchived: consumerGroups.wake,
           onTrouble,
         }),
       );
@@ -431,6 +463,7 @@ export async function createCore(
         ? createStreamChannels({ names, subscriber: redis.subscriber })
         : undefined,
     webhooks,
+    consumerGroups,
     onTrouble,
     async start(): Promise<void> {
       for (const service of services) await service.start();

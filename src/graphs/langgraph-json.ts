@@ -60,6 +60,19 @@ export interface UiSpec {
   readonly origin: string;
 }
 
+/** A consumer group of the project. */
+export interface ConsumerGroupSpec {
+  readonly name: string;
+  /** A URL, or a function. */
+  readonly target: string | ExportSpec;
+  readonly threadId: string | undefined;
+  /** An assistant's id, or a graph's. */
+  readonly assistantId: string | undefined;
+  readonly eventTypes: readonly string[] | undefined;
+  readonly from: 'start' | 'now';
+  readonly batchMax: number;
+}
+
 /** Where the project's Auth object is. */
 export interface AuthSpec extends ExportSpec {
   /** undefined: the file does not say. */
@@ -74,6 +87,8 @@ export interface LangGraphJson {
   readonly ui: UiSpec | undefined;
   /** undefined: everybody may do everything. */
   readonly auth?: AuthSpec;
+  /** undefined: none. */
+  readonly consumerGroups?: readonly ConsumerGroupSpec[];
   /** Variables for the graphs' process; those already set win. Applied by the composition root. */
   readonly env: Readonly<Record<string, string>>;
 }
@@ -98,6 +113,23 @@ const corsSchema = z.looseObject({
   expose_headers: z.array(z.string()).optional(),
   max_age: z.number().int().min(0).optional(),
 });
+const CONSUMER_BATCH_DEFAULT = 100;
+const consumerGroupSchema = z
+  .strictObject({
+    path: location.optional(),
+    url: z
+      .url({ protocol: /^https?$/, error: 'expected a URL that begins with http:// or https://' })
+      .optional(),
+    thread_id: z.guid().optional(),
+    assistant_id: z.string().min(1).optional(),
+    event_types: z.array(z.string().min(1)).min(1).optional(),
+    from: z.enum(['start', 'now']).default('now'),
+    batch_max: z.number().int().min(1).max(1_000).default(CONSUMER_BATCH_DEFAULT),
+  })
+  .refine(({ path, url }) => (path === undefined) !== (url === undefined), {
+    path: ['path'],
+    error: 'expected either "path", "./path/to/file.ts:exportName" of a function, or "url"',
+  });
 /** It becomes a folder and a part of addresses. */
 const UI_NAME = /^[^./\\][^/\\]*$/;
 const schema = z.looseObject({
@@ -154,6 +186,17 @@ const schema = z.looseObject({
       { path: ['path'], error: 'expected "./path/to/file.ts:exportName" of an Auth object' },
     )
     .optional(),
+  consumer_groups: z
+    .record(
+      z
+        .string()
+        .regex(
+          /^[\w.-]{1,100}$/,
+          'expected a name of letters, digits, dots, dashes and underscores',
+        ),
+      consumerGroupSchema,
+    )
+    .optional(),
   env: z
     .union([z.string(), z.record(z.string(), z.string())], {
       error: 'expected the path of an env file or an object of strings',
@@ -173,7 +216,16 @@ export function readLangGraphJson(file: string): LangGraphJson {
       `${path}: ${key === '' ? 'the document' : key}: ${issue?.message ?? 'is invalid'}`,
     );
   }
-  const { graphs, store, http, ui = {}, ui_config: uiConfig, auth, env } = parsed.data;
+  const {
+    graphs,
+    store,
+    http,
+    ui = {},
+    ui_config: uiConfig,
+    auth,
+    consumer_groups: groups,
+    env,
+  } = parsed.data;
   return {
     graphs: Object.entries(graphs).map(([graphId, value]) => specOf(path, graphId, value)),
     store: storeOf(path, store),
@@ -203,6 +255,7 @@ export function readLangGraphJson(file: string): LangGraphJson {
             disableStudioAuth: auth.disable_studio_auth,
           },
         }),
+    ...(groups === undefined ? {} : { consumerGroups: consumerGroupsOf(path, groups) }),
     env: typeof env === 'string' ? readEnvFile(path, env) : (env ?? {}),
   };
 }
@@ -239,6 +292,20 @@ function storeOf(
         }),
   };
 }
+
+const consumerGroupsOf = (
+  path: string,
+  groups: Record<string, z.infer<typeof consumerGroupSchema>>,
+): ConsumerGroupSpec[] =>
+  Object.entries(groups).map(([name, group]) => ({
+    name,
+    target: group.url ?? exportOf(path, group.path ?? '', `consumer_groups.${name}.path`),
+    threadId: group.thread_id,
+    assistantId: group.assistant_id,
+    eventTypes: group.event_types,
+    from: group.from,
+    batchMax: group.batch_max,
+  }));
 
 function exportOf(path: string, where: string, key: string): ExportSpec {
   const [relative = '', exportName = 'default'] = where.split(':');

@@ -42,6 +42,8 @@ export interface ArchiverDeps {
   readonly metrics: Metrics;
   /** Name of this consumer in the group. */
   readonly name: string;
+  /** Events have come to the archive. */
+  onArchived(): void;
   onTrouble(what: string, error: unknown): void;
 }
 
@@ -148,6 +150,7 @@ export function createArchiver(deps: ArchiverDeps): Service {
     const archived =
       rows.length === 0 ? new Map<string, number>() : await archiveRows(deps.db, rows);
     deps.metrics.eventsArchived.inc(rows.length);
+    if (archived.size > 0) deps.onArchived();
     await Promise.all(
       threadIds.map(async (threadId) => {
         const seq = archived.get(threadId);

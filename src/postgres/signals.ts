@@ -8,8 +8,16 @@ import { EventEmitter } from 'node:events';
 import createSubscriber from 'pg-listen';
 import type { Db } from './pool.ts';
 
-/** log: a thread has new archived events. ended: a run ended (JSON LogEnd). queue: a run waits. control: a cancel request (run id). webhook: one is due. bus: a message waits for an agent (its id). */
-export const SIGNAL_CHANNELS = ['log', 'ended', 'queue', 'control', 'webhook', 'bus'] as const;
+/** log: a thread has new archived events. ended: a run ended (JSON LogEnd). queue: a run waits. control: a cancel request (run id). webhook: one is due. bus: a message waits for an agent (its id). consumer_group: one was made or has something to do. */
+export const SIGNAL_CHANNELS = [
+  'log',
+  'ended',
+  'queue',
+  'control',
+  'webhook',
+  'bus',
+  'consumer_group',
+] as const;
 export type SignalChannel = (typeof SIGNAL_CHANNELS)[number];
 
 export interface Signals {

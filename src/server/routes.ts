@@ -14,6 +14,7 @@ import { readyRoutes } from './routes/ready.ts';
 import { runRoutes } from './routes/runs.ts';
 import { stateRoutes } from './routes/states.ts';
 import { storeRoutes } from './routes/store.ts';
+import { consumerGroupRoutes } from './routes/consumer-groups.ts';
 import { systemRoutes } from './routes/system.ts';
 import { uiRoutes } from './routes/ui.ts';
 import { threadRoutes } from './routes/threads.ts';
@@ -34,6 +35,7 @@ const NOUNS: readonly [HttpPart, (context: RouteContext) => Router][] = [
   ['meta', readyRoutes],
   ['meta', docsRoutes],
   ['runs', webhookRoutes],
+  ['runs', consumerGroupRoutes],
   ['runs', cronRoutes],
   ['runs', workflowRoutes],
   ['ui', uiRoutes],

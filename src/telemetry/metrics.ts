@@ -135,6 +135,12 @@ export function createMetrics() {
       labelNames: ['outcome'] as const,
       registers,
     }),
+    consumerBatches: new Counter({
+      name: 'millrace_consumer_batches_total',
+      help: 'Attempts to deliver a batch of events to a consumer group, by what became of it',
+      labelNames: ['outcome'] as const,
+      registers,
+    }),
     troubles: new Counter({
       name: 'millrace_troubles_total',
       help: 'Failures that the process survived, by what it was doing',
@@ -146,7 +152,10 @@ export function createMetrics() {
   for (const reason of ['lost', 'shutdown', 'transient']) metrics.runsRequeued.inc({ reason }, 0);
   for (const status of ['success', 'error', 'timeout', 'interrupted'])
     metrics.runsEnded.inc({ status }, 0);
-  for (const outcome of ['delivered', 'failed', 'dead']) metrics.webhooks.inc({ outcome }, 0);
+  for (const outcome of ['delivered', 'failed', 'dead']) {
+    metrics.webhooks.inc({ outcome }, 0);
+    metrics.consumerBatches.inc({ outcome }, 0);
+  }
   for (const outcome of ['ok', 'failed']) metrics.sweeps.inc({ outcome }, 0);
   // Of the deployment: told by who looks it up (server/routes/metrics.ts). A zero would say that nothing waits.
   for (const gauge of [

@@ -15,6 +15,7 @@ export const VOCABULARY = {
   reader_rewound: { level: 'warn', metric: 'millrace_rewinds_total' },
   cron_fired: { level: 'debug', metric: 'millrace_cron_ticks_total' },
   webhook_attempted: { level: 'debug', metric: 'millrace_webhook_attempts_total' },
+  consumer_batch: { level: 'debug', metric: 'millrace_consumer_batches_total' },
   swept: { level: 'debug', metric: 'millrace_sweeps_total' },
   trouble: { level: 'warn', metric: 'millrace_troubles_total' },
 } as const satisfies Record<string, { level: LogLevel; metric: string }>;
@@ -40,6 +41,7 @@ export interface Tell {
   readerRewound(threadId: string, to: number): void;
   cronFired(outcome: 'fired' | 'failed', cronId: string): void;
   webhookAttempted(outcome: 'delivered' | 'failed' | 'dead', deliveryId: string): void;
+  consumerBatch(outcome: 'delivered' | 'failed' | 'dead', group: string): void;
   swept(outcome: 'ok' | 'failed', seconds: number): void;
   /** Something failed and the process goes on. */
   trouble(what: string, error: unknown): void;
@@ -79,6 +81,10 @@ export function createTell(log: Log, metrics: Metrics): Tell {
     webhookAttempted(outcome, deliveryId) {
       metrics.webhooks.inc({ outcome });
       say('webhook_attempted', { delivery_id: deliveryId, outcome });
+    },
+    consumerBatch(outcome, group) {
+      metrics.consumerBatches.inc({ outcome });
+      say('consumer_batch', { consumer_group: group, outcome });
     },
     swept(outcome, seconds) {
       metrics.sweeps.inc({ outcome });

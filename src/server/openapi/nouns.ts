@@ -1,5 +1,6 @@
 /** All rows of the API's document, in its order. A new noun is a file and a line here. */
 import { assistants } from './assistants.ts';
+import { consumerGroups } from './consumer-groups.ts';
 import { crons, webhooks } from './crons.ts';
 import type { Noun } from './operation.ts';
 import { protocol } from './protocol.ts';
@@ -18,5 +19,6 @@ export const NOUNS: readonly Noun[] = [
   workflows,
   store,
   webhooks,
+  consumerGroups,
   system,
 ];

@@ -117,6 +117,36 @@ export const Delivery = z.strictObject({
   delivered_at: Time.nullable(),
 });
 
+export const ConsumerGroup = z.strictObject({
+  group_id: Uuid,
+  name: z.string(),
+  url: z.string().nullable(),
+  source: z.enum(['api', 'project']),
+  thread_id: Uuid.nullable(),
+  assistant_id: Uuid.nullable(),
+  event_types: z.array(z.string()).nullable(),
+  from: z.enum(['start', 'now']),
+  batch_max: z.number().int(),
+  created_at: Time,
+  updated_at: Time,
+});
+
+export const DeadLetter = z.strictObject({
+  dead_letter_id: Uuid,
+  event_id: z.string(),
+  thread_id: Uuid,
+  seq: z.number().int(),
+  term: z.number().int(),
+  type: z.string(),
+  data: z.unknown(),
+  run_id: Uuid,
+  status: z.enum(['dead', 'replaying']),
+  attempts: z.number().int(),
+  error: z.string(),
+  created_at: Time,
+  updated_at: Time,
+});
+
 export const StoreItem = z.strictObject({
   namespace: z.array(z.string()),
   key: z.string(),

@@ -1,0 +1,347 @@
+/**
+ * Delivers to consumer groups. Any number of processes do, each with a bounded number of attempts under way and a
+ * smaller number per group, so that one that hangs does not hold up the others. Runs do not notice.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { bodyOf, deliveryIdOf, readBatch } from '../consumer-groups/batch.ts';
+import type { BatchEvent } from '../consumer-groups/batch.ts';
+import {
+  claimDeadLetter,
+  failDeadLetter,
+  releaseDeadLetter,
+  removeDeadLetter,
+} from '../consumer-groups/dead-letters.ts';
+import type { ClaimedDeadLetter } from '../consumer-groups/dead-letters.ts';
+import { declareGroup, listGroups } from '../consumer-groups/group.ts';
+import type { ConsumerGroup, NewConsumerGroup } from '../consumer-groups/group.ts';
+import { collectMarks, seedPositions } from '../consumer-groups/marks.ts';
+import { advance, bury, claimPosition, postpone, release } from '../consumer-groups/positions.ts';
+import type { ClaimedPosition } from '../consumer-groups/positions.ts';
+import type { Service } from '../lib/service.ts';
+import type { Pool } from '../postgres/pool.ts';
+import type { Signals } from '../postgres/signals.ts';
+import { EVERYTHING } from '../postgres/visibility.ts';
+import type { Tell } from '../telemetry/tell.ts';
+import type { AddressGuard } from '../webhooks/addresses.ts';
+import { post } from '../webhooks/post.ts';
+import { deliveryHeaders } from '../webhooks/signature.ts';
+
+/** Attempts under way for one group, per process; those that claim at the same moment may be more. */
+const PER_GROUP_MAX = 4;
+/** While there are groups, events that nobody told us of wait this long. */
+const LOOK_MS = 200;
+/** A claim outlives the attempt by this much, for what Postgres takes. */
+const CLAIM_MARGIN_MS = 5_000;
+const RETRY_FACTOR = 4;
+const RETRY_MS_MAX = 3_600_000;
+/** At stop, attempts may go on for this long before they are broken off and given back. */
+const STOP_GRACE_MS = 2_000;
+const SETTLE_TRIES = 3;
+const DIED = 'every attempt was broken off: the processes that made them died, or took too long';
+
+/** What a function of the project is called with. */
+export interface ConsumerBatch {
+  readonly consumer_group: string;
+  readonly thread_id: string;
+  /** Of dead letters, out of order. */
+  readonly replay: boolean;
+  readonly events: readonly (Omit<BatchEvent, 'data'> & {
+    /** The same however often it comes: `<thread>:<seq>-<term>`. */
+    readonly id: string;
+    readonly data: unknown;
+  })[];
+  /** Aborted when the time for this attempt is over. */
+  readonly signal: AbortSignal;
+}
+
+/** Delivered when it returns, or its promise resolves. */
+export type ConsumerFunction = (batch: ConsumerBatch) => unknown;
+
+export interface ConsumerGroupSenderDeps {
+  readonly pool: Pool;
+  readonly signals: Signals;
+  readonly tell: Tell;
+  readonly guard: AddressGuard;
+  readonly secret: string | undefined;
+  /** By the name of their group. */
+  readonly functions: ReadonlyMap<string, ConsumerFunction>;
+  /** The project's groups. */
+  readonly declared: readonly NewConsumerGroup[];
+  readonly concurrency: number;
+  readonly timeoutMs: number;
+  readonly attemptsMax: number;
+  /** Before the second attempt; the later ones wait longer and longer, up to an hour. */
+  readonly firstRetryMs: number;
+  /** How often groups are looked for while there are none. */
+  readonly pollMs: number;
+  onTrouble(what: string, error: unknown): void;
+}
+
+export interface ConsumerGroupSender extends Service {
+  /** Something was archived, or a group made: look now. */
+  wake(): void;
+}
+
+export function createConsumerGroupSender(deps: ConsumerGroupSenderDeps): ConsumerGroupSender {
+  const { pool } = deps;
+  const leaseMs = deps.timeoutMs + CLAIM_MARGIN_MS;
+  const lanes = new Set<Promise<void>>();
+  const underWay = new Map<string, number>();
+  const abort = new AbortController();
+  let groups: ReadonlyMap<string, ConsumerGroup> = new Map();
+  let timer: NodeJS.Timeout | undefined;
+  let looking: Promise<void> | undefined;
+  let lookAgain = false;
+  let started = false;
+  let stopping = false;
+  /** Replays and positions take turns, so that neither holds up the other. */
+  let replaysFirst = false;
+
+  function wake(): void {
+    if (!started || stopping || groups.size === 0) return;
+    void look();
+  }
+
+  function look(): Promise<void> {
+    lookAgain = true;
+    looking ??= lookOnce()
+      .catch((error: unknown) => {
+        deps.onTrouble('consumer groups', error);
+      })
+      .finally(() => {
+        looking = undefined;
+        lookLater();
+      });
+    return looking;
+  }
+
+  async function lookOnce(): Promise<void> {
+    while (lookAgain && !stopping) {
+      lookAgain = false;
+      const rows = await listGroups(pool, EVERYTHING);
+      groups = new Map(rows.map((group) => [group.group_id, group]));
+      if (groups.size === 0) return;
+      await seedPositions(pool);
+      const { more } = await collectMarks(pool);
+      lookAgain ||= more;
+      openLane();
+    }
+  }
+
+  function lookLater(): void {
+    clearTimeout(timer);
+    if (stopping) return;
+    timer = setTimeout(() => void look(), groups.size === 0 ? deps.pollMs : LOOK_MS);
+  }
+
+  /** A lane works until nothing is due; each batch that it finds opens the next one. */
+  function openLane(): void {
+    if (stopping || lanes.size >= deps.concurrency) return;
+    const lane = work()
+      .catch((error: unknown) => {
+        deps.onTrouble('consumer groups', error);
+      })
+      .finally(() => lanes.delete(lane));
+    lanes.add(lane);
+  }
+
+  async function work(): Promise<void> {
+    while (!stopping) {
+      const ids = [...groups.values()]
+        .filter((group) => group.url !== null || deps.functions.has(group.name))
+        .filter(({ group_id: id }) => (underWay.get(id) ?? 0) < PER_GROUP_MAX)
+        .map((group) => group.group_id);
+      if (ids.length === 0) return;
+      const item = await claim(ids);
+      if (item === undefined) return;
+      const { group_id: id } = item.claimed;
+      const group = groups.get(id);
+      if (group === undefined) continue;
+      underWay.set(id, (underWay.get(id) ?? 0) + 1);
+      openLane();
+      try {
+        await (item.kind === 'replay' ? replay(group, item.claimed) : deliver(group, item.claimed));
+      } finally {
+        const others = (underWay.get(id) ?? 1) - 1;
+        if (others === 0) underWay.delete(id);
+        else underWay.set(id, others);
+      }
+    }
+  }
+
+  type Item =
+    { kind: 'replay'; claimed: ClaimedDeadLetter } | { kind: 'position'; claimed: ClaimedPosition };
+
+  async function claim(ids: readonly string[]): Promise<Item | undefined> {
+    replaysFirst = !replaysFirst;
+    const ofReplays = async (): Promise<Item | undefined> => {
+      const claimed = await claimDeadLetter(pool, ids, leaseMs);
+      return claimed && { kind: 'replay', claimed };
+    };
+    const ofPositions = async (): Promise<Item | undefined> => {
+      const claimed = await claimPosition(pool, ids, leaseMs);
+      return claimed && { kind: 'position', claimed };
+    };
+    const [first, second] = replaysFirst ? [ofReplays, ofPositions] : [ofPositions, ofReplays];
+    return (await first()) ?? (await second());
+  }
+
+  async function deliver(group: ConsumerGroup, position: ClaimedPosition): Promise<void> {
+    const { thread_id: threadId, seq: after, batch_to: batchTo, attempts } = position;
+    const to = batchTo ?? position.archived_seq;
+    const { events, end } = await readBatch(pool, group, { threadId, after, to });
+    if (events.length === 0) {
+      await settle(() => advance(pool, position, end));
+      return;
+    }
+    const error =
+      attempts > deps.attemptsMax ? DIED : await send(group, threadId, { events, replay: false });
+    if (error === undefined) {
+      await release(pool, position);
+      return;
+    }
+    if (error === null) {
+      deps.tell.consumerBatch('delivered', group.name);
+      await settle(() => advance(pool, position, end));
+    } else if (attempts < deps.attemptsMax) {
+      deps.tell.consumerBatch('failed', group.name);
+      await settle(() => postpone(pool, position, { end, error, retryMs: backOffMs(attempts) }));
+    } else {
+      deps.tell.consumerBatch('dead', group.name);
+      await settle(() => bury(pool, position, { events, end, error }));
+    }
+  }
+
+  async function replay(group: ConsumerGroup, letter: ClaimedDeadLetter): Promise<void> {
+    const { thread_id: threadId, seq, attempts } = letter;
+    // Without the filters: it has passed them.
+    const { events } = await readBatch(
+      pool,
+      { ...group, assistant_id: null, event_types: null },
+      { threadId, after: seq - 1, to: seq },
+    );
+    if (events.length === 0) {
+      await settle(() => removeDeadLetter(pool, letter));
+      return;
+    }
+    const error =
+      attempts > deps.attemptsMax ? DIED : await send(group, threadId, { events, replay: true });
+    if (error === undefined) {
+      await releaseDeadLetter(pool, letter);
+      return;
+    }
+    const last = attempts >= deps.attemptsMax;
+    deps.tell.consumerBatch(error === null ? 'delivered' : last ? 'dead' : 'failed', group.name);
+    await settle(() =>
+      error === null
+        ? removeDeadLetter(pool, letter)
+        : failDeadLetter(pool, letter, error, last ? null : backOffMs(attempts)),
+    );
+  }
+
+  /** Not settled: the claim lapses, and it is delivered again. */
+  async function settle(write: () => Promise<unknown>): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await write();
+        return;
+      } catch (error) {
+        if (tries === SETTLE_TRIES) throw error;
+        await delay(tries * 100);
+      }
+    }
+  }
+
+  /** @returns null: delivered; a text: why not; undefined: the stop broke it off */
+  async function send(
+    group: ConsumerGroup,
+    threadId: string,
+    batch: { events: readonly BatchEvent[]; replay: boolean },
+  ): Promise<string | null | undefined> {
+    const body = bodyOf(group, threadId, batch);
+    const timeout = AbortSignal.timeout(deps.timeoutMs);
+    const signal = AbortSignal.any([abort.signal, timeout]);
+    try {
+      if (group.url === null) {
+        await call(group.name, body, signal);
+        return null;
+      }
+      const id = deliveryIdOf(group.group_id, threadId, batch.events);
+      return await postTo(group.url, { id, body, signal });
+    } catch (error) {
+      if (abort.signal.aborted) return undefined;
+      if (timeout.aborted) return `no answer within ${deps.timeoutMs / 1_000} s`;
+      return describe(error);
+    }
+  }
+
+  async function call(name: string, body: string, signal: AbortSignal): Promise<void> {
+    const batch = { ...(JSON.parse(body) as Omit<ConsumerBatch, 'signal'>), signal };
+    const over = new Promise<never>((_, reject) => {
+      const onAbort = (): void => {
+        reject(new Error('aborted', { cause: signal.reason }));
+      };
+      if (signal.aborted) onAbort();
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+    await Promise.race([Promise.resolve(batch).then(deps.functions.get(name)), over]);
+  }
+
+  async function postTo(
+    address: string,
+    delivery: { id: string; body: string; signal: AbortSignal },
+  ): Promise<string | null> {
+    const url = new URL(address);
+    deps.guard.check(url);
+    const { id, body, signal } = delivery;
+    const { status, text } = await post({
+      url,
+      body,
+      headers: {
+        'content-type': 'application/json',
+        'user-agent': 'millrace-consumer-group',
+        ...deliveryHeaders(deps.secret, { id, sentAt: new Date(), body }),
+      },
+      lookup: deps.guard.lookup,
+      signal,
+    });
+    if (status >= 200 && status < 300) return null;
+    return `answered ${status}${text === '' ? '' : `: ${text}`}`;
+  }
+
+  /** Between half and all of the step, so that what failed together does not come back together. */
+  function backOffMs(attempts: number): number {
+    const step = Math.min(deps.firstRetryMs * RETRY_FACTOR ** (attempts - 1), RETRY_MS_MAX);
+    return step * (0.5 + Math.random() / 2);
+  }
+
+  return {
+    wake,
+    /** @throws {ConsumerGroupExistsError} a group of the project has the name of one that the API has made */
+    async start() {
+      if (started) return;
+      started = true;
+      for (const group of deps.declared) await declareGroup(pool, group);
+      deps.signals.on('log', wake);
+      deps.signals.on('ended', wake);
+      deps.signals.on('consumer_group', () => void look());
+      lookLater();
+    },
+    async stop() {
+      stopping = true;
+      clearTimeout(timer);
+      const grace = setTimeout(() => {
+        abort.abort();
+      }, STOP_GRACE_MS);
+      await looking;
+      await Promise.all(lanes);
+      clearTimeout(grace);
+    },
+  };
+}
+
+function describe(error: unknown): string {
+  // Several addresses, none of which could be connected to.
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
+  return first instanceof Error ? first.message : String(first);
+}
