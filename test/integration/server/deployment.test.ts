@@ -41,7 +41,8 @@ test('depth and age of the queue, runs for later apart, runs behind their own th
   expect(await value('millrace_queue_depth{state="delayed"}')).toBe(1);
   expect(await value('millrace_runs_active{status="running"}')).toBe(1);
   expect(await value('millrace_queue_oldest_seconds')).toBe(0);
-  expect(await value('millrace_notify_queue_usage')).toBe(0);
+  // Of the whole Postgres, which other tests use as well.
+  expect(await value('millrace_notify_queue_usage')).toBeLessThan(0.5);
 
   const waiting = newRun(app, await createThread(app));
   await createRun(app.core.pool, waiting);
