@@ -4,7 +4,9 @@
  * All subscriptions of a connection share one reader and one order of events, because an event does
  * not say to which subscription it belongs: clients give it to all that match. A new subscription sends the
  * reader back to the beginning; what the others have they do not get again, and the live events wait until
- * the new one has caught up. So each event goes out once, and each subscription sees them in order.
+ * the new one has caught up. So each event goes out once, and each subscription sees them in order. Nothing is read while
+ * an answer to a subscription is due: a short run would otherwise be told to have ended before a client that asks for
+ * its end and its messages one after the other has got any message, and it takes no more of them then.
  */
 import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
@@ -55,6 +57,8 @@ export function openConnection(
   /** Of the reader: what an earlier one still has in hand is dropped. */
   let reading = 0;
   let commands = 0;
+  /** Of these, subscriptions. */
+  let subscribing = 0;
   let heardAt = Date.now();
   let taken = 0;
   let closed = false;
@@ -132,7 +136,12 @@ export function openConnection(
       return;
     }
     const { id, method, params } = command.data;
+    const subscribes = method === 'subscription.subscribe';
     commands++;
+    if (subscribes) {
+      subscribing++;
+      stopReading();
+    }
     try {
       const message = await answerCommand(
         context,
@@ -142,11 +151,16 @@ export function openConnection(
         handlers,
       );
       answer(message);
-      if (method === 'subscription.subscribe' && message.type === 'success') begin(message.result);
+      if (subscribes && message.type === 'success' && 'subscription_id' in message.result)
+        subscriptions.begin(String(message.result.subscription_id));
     } catch (error) {
       answer(failure(id, error));
     } finally {
       commands--;
+      if (subscribes) {
+        subscribing--;
+        goOn();
+      }
     }
   }
 
@@ -190,10 +204,8 @@ export function openConnection(
     reader = undefined;
   }
 
-  function begin(result: object): void {
-    if (closed || !('subscription_id' in result)) return;
-    subscriptions.begin(String(result.subscription_id));
-    stopReading();
+  function goOn(): void {
+    if (closed || subscribing > 0 || subscriptions.size === 0) return;
     read(reading);
   }
 

@@ -44,6 +44,25 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     expect(new Set(ids(all)).size).toBe(all.length);
   });
 
+  test('subscriptions that are asked for together are all answered before any gets an event', async () => {
+    const threadId = newId();
+    const first = await socketOf(threadId);
+    await first.send('subscription.subscribe', { channels: ['lifecycle'] });
+    await start(first);
+    await ended(first);
+    // Clients ask for the end in one subscription and for what comes before it in another.
+    const socket = await socketOf(threadId);
+    const wanted = [['lifecycle'], ...Array.from({ length: 9 }, () => ['values', 'messages'])];
+    await Promise.all(
+      wanted.map((channels) => socket.send('subscription.subscribe', { channels })),
+    );
+    const all = await ended(socket);
+    expect(socket.messages.findIndex((message) => !('id' in message))).toBe(wanted.length);
+    const methods = all.map(({ method }) => method);
+    expect(methods.at(-1)).toBe('lifecycle');
+    expect(methods).toEqual(expect.arrayContaining(['values', 'messages']));
+  });
+
   test('a later subscription is answered first, then gets what there was, and live events come once for both', async () => {
     const threadId = newId();
     const socket = await socketOf(threadId);
