@@ -163,14 +163,14 @@ describe('with a small budget in Redis', () => {
   }
 
   test('[13] Postgres away for longer than the budget of Redis: the run is held, nothing is trimmed, all is there in the end', async () => {
-    const run = await begin({ steps: 1, events: 1_000, eventMs: 2 });
+    const run = await begin({ steps: 1, events: 3_000, eventMs: 2 });
     await run.visitor.now.until(20);
     await away(() => expectHeld(run));
     await expectWhole([run]);
   });
 
   test('[54] no room left in Postgres: appends wait, requests are told storage_full, and all recovers by itself', async () => {
-    const run = await begin({ steps: 1, events: 1_000, eventMs: 2 });
+    const run = await begin({ steps: 1, events: 3_000, eventMs: 2 });
     await run.visitor.now.until(20);
     // What Postgres says when it cannot make a table longer.
     await cluster.pool.query(`
