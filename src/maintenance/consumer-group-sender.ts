@@ -2,7 +2,6 @@
  * Delivers to consumer groups. Any number of processes do, each with a bounded number of attempts under way and a
  * smaller number per group, so that one that hangs does not hold up the others. Runs do not notice.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import { bodyOf, deliveryIdOf, readBatch } from '../consumer-groups/batch.ts';
 import type { BatchEvent } from '../consumer-groups/batch.ts';
 import {
@@ -24,19 +23,14 @@ import { EVERYTHING } from '../postgres/visibility.ts';
 import type { Tell } from '../telemetry/tell.ts';
 import type { AddressGuard } from '../webhooks/addresses.ts';
 import { post } from '../webhooks/post.ts';
+import { backOffMs, CLAIM_MARGIN_MS, reasonOf, settle } from '../webhooks/retry.ts';
 import { deliveryHeaders } from '../webhooks/signature.ts';
+import { createLanes } from './lanes.ts';
 
-/** Attempts under way for one group, per process; those that claim at the same moment may be more. */
+/** Attempts under way for one group, per process. */
 const PER_GROUP_MAX = 4;
 /** While there are groups, events that nobody told us of wait this long. */
 const LOOK_MS = 200;
-/** A claim outlives the attempt by this much, for what Postgres takes. */
-const CLAIM_MARGIN_MS = 5_000;
-const RETRY_FACTOR = 4;
-const RETRY_MS_MAX = 3_600_000;
-/** At stop, attempts may go on for this long before they are broken off and given back. */
-const STOP_GRACE_MS = 2_000;
-const SETTLE_TRIES = 3;
 const DIED = 'every attempt was broken off: the processes that made them died, or took too long';
 
 /** What a function of the project is called with. */
@@ -85,9 +79,15 @@ export interface ConsumerGroupSender extends Service {
 export function createConsumerGroupSender(deps: ConsumerGroupSenderDeps): ConsumerGroupSender {
   const { pool } = deps;
   const leaseMs = deps.timeoutMs + CLAIM_MARGIN_MS;
-  const lanes = new Set<Promise<void>>();
-  const underWay = new Map<string, number>();
-  const abort = new AbortController();
+  const retryMs = (attempts: number): number => backOffMs(deps.firstRetryMs, attempts);
+  const lanes = createLanes({
+    concurrency: deps.concurrency,
+    perReceiverMax: PER_GROUP_MAX,
+    claim: claimItem,
+    onTrouble: (error) => {
+      deps.onTrouble('consumer groups', error);
+    },
+  });
   let groups: ReadonlyMap<string, ConsumerGroup> = new Map();
   let timer: NodeJS.Timeout | undefined;
   let looking: Promise<void> | undefined;
@@ -124,7 +124,7 @@ export function createConsumerGroupSender(deps: ConsumerGroupSenderDeps): Consum
       await seedPositions(pool);
       const { more } = await collectMarks(pool);
       lookAgain ||= more;
-      openLane();
+      lanes.open();
     }
   }
 
@@ -134,39 +134,24 @@ export function createConsumerGroupSender(deps: ConsumerGroupSenderDeps): Consum
     timer = setTimeout(() => void look(), groups.size === 0 ? deps.pollMs : LOOK_MS);
   }
 
-  /** A lane works until nothing is due; each batch that it finds opens the next one. */
-  function openLane(): void {
-    if (stopping || lanes.size >= deps.concurrency) return;
-    const lane = work()
-      .catch((error: unknown) => {
-        deps.onTrouble('consumer groups', error);
-      })
-      .finally(() => lanes.delete(lane));
-    lanes.add(lane);
-  }
-
-  async function work(): Promise<void> {
-    while (!stopping) {
-      const ids = [...groups.values()]
-        .filter((group) => group.url !== null || deps.functions.has(group.name))
-        .filter(({ group_id: id }) => (underWay.get(id) ?? 0) < PER_GROUP_MAX)
-        .map((group) => group.group_id);
-      if (ids.length === 0) return;
-      const item = await claim(ids);
-      if (item === undefined) return;
-      const { group_id: id } = item.claimed;
-      const group = groups.get(id);
-      if (group === undefined) continue;
-      underWay.set(id, (underWay.get(id) ?? 0) + 1);
-      openLane();
-      try {
-        await (item.kind === 'replay' ? replay(group, item.claimed) : deliver(group, item.claimed));
-      } finally {
-        const others = (underWay.get(id) ?? 1) - 1;
-        if (others === 0) underWay.delete(id);
-        else underWay.set(id, others);
-      }
-    }
+  async function claimItem(
+    busy: ReadonlySet<string>,
+  ): Promise<{ receiver: string; attempt(): Promise<void> } | 'again' | undefined> {
+    const ids = [...groups.values()]
+      .filter((group) => group.url !== null || deps.functions.has(group.name))
+      .map((group) => group.group_id)
+      .filter((id) => !busy.has(id));
+    if (ids.length === 0) return undefined;
+    const item = await claim(ids);
+    if (item === undefined) return undefined;
+    const { group_id: id } = item.claimed;
+    const group = groups.get(id);
+    if (group === undefined) return 'again';
+    return {
+      receiver: id,
+      attempt: () =>
+        item.kind === 'replay' ? replay(group, item.claimed) : deliver(group, item.claimed),
+    };
   }
 
   type Item =
@@ -205,7 +190,7 @@ export function createConsumerGroupSender(deps: ConsumerGroupSenderDeps): Consum
       await settle(() => advance(pool, position, end));
     } else if (attempts < deps.attemptsMax) {
       deps.tell.consumerBatch('failed', group.name);
-      await settle(() => postpone(pool, position, { end, error, retryMs: backOffMs(attempts) }));
+      await settle(() => postpone(pool, position, { end, error, retryMs: retryMs(attempts) }));
     } else {
       deps.tell.consumerBatch('dead', group.name);
       await settle(() => bury(pool, position, { events, end, error }));
@@ -235,21 +220,8 @@ export function createConsumerGroupSender(deps: ConsumerGroupSenderDeps): Consum
     await settle(() =>
       error === null
         ? removeDeadLetter(pool, letter)
-        : failDeadLetter(pool, letter, error, last ? null : backOffMs(attempts)),
+        : failDeadLetter(pool, letter, error, last ? null : retryMs(attempts)),
     );
-  }
-
-  /** Not settled: the claim lapses, and it is delivered again. */
-  async function settle(write: () => Promise<unknown>): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      try {
-        await write();
-        return;
-      } catch (error) {
-        if (tries === SETTLE_TRIES) throw error;
-        await delay(tries * 100);
-      }
-    }
   }
 
   /** @returns null: delivered; a text: why not; undefined: the stop broke it off */
@@ -260,7 +232,7 @@ export function createConsumerGroupSender(deps: ConsumerGroupSenderDeps): Consum
   ): Promise<string | null | undefined> {
     const body = bodyOf(group, threadId, batch);
     const timeout = AbortSignal.timeout(deps.timeoutMs);
-    const signal = AbortSignal.any([abort.signal, timeout]);
+    const signal = AbortSignal.any([lanes.signal, timeout]);
     try {
       if (group.url === null) {
         await call(group.name, body, signal);
@@ -269,9 +241,9 @@ export function createConsumerGroupSender(deps: ConsumerGroupSenderDeps): Consum
       const id = deliveryIdOf(group.group_id, threadId, batch.events);
       return await postTo(group.url, { id, body, signal });
     } catch (error) {
-      if (abort.signal.aborted) return undefined;
+      if (lanes.signal.aborted) return undefined;
       if (timeout.aborted) return `no answer within ${deps.timeoutMs / 1_000} s`;
-      return describe(error);
+      return reasonOf(error);
     }
   }
 
@@ -309,12 +281,6 @@ export function createConsumerGroupSender(deps: ConsumerGroupSenderDeps): Consum
     return `answered ${status}${text === '' ? '' : `: ${text}`}`;
   }
 
-  /** Between half and all of the step, so that what failed together does not come back together. */
-  function backOffMs(attempts: number): number {
-    const step = Math.min(deps.firstRetryMs * RETRY_FACTOR ** (attempts - 1), RETRY_MS_MAX);
-    return step * (0.5 + Math.random() / 2);
-  }
-
   return {
     wake,
     /** @throws {ConsumerGroupExistsError} a group of the project has the name of one that the API has made */
@@ -330,18 +296,7 @@ export function createConsumerGroupSender(deps: ConsumerGroupSenderDeps): Consum
     async stop() {
       stopping = true;
       clearTimeout(timer);
-      const grace = setTimeout(() => {
-        abort.abort();
-      }, STOP_GRACE_MS);
-      await looking;
-      await Promise.all(lanes);
-      clearTimeout(grace);
+      await lanes.stop(looking);
     },
   };
-}
-
-function describe(error: unknown): string {
-  // Several addresses, none of which could be connected to.
-  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
-  return first instanceof Error ? first.message : String(first);
 }

@@ -3,7 +3,6 @@
  * smaller number per receiver, so that one receiver that hangs does not hold up the others. A run has
  * ended long before: whatever happens here, no worker notices.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Service } from '../lib/service.ts';
 import type { Db } from '../postgres/pool.ts';
 import type { Signals } from '../postgres/signals.ts';
@@ -13,17 +12,12 @@ import type { AddressGuard } from '../webhooks/addresses.ts';
 import { claimDelivery, releaseDelivery, settleDelivery } from '../webhooks/deliveries.ts';
 import type { Attempt, ClaimedDelivery } from '../webhooks/deliveries.ts';
 import { post } from '../webhooks/post.ts';
+import { backOffMs, CLAIM_MARGIN_MS, reasonOf, settle } from '../webhooks/retry.ts';
 import { deliveryHeaders } from '../webhooks/signature.ts';
+import { createLanes } from './lanes.ts';
 
-/** Attempts under way at one receiver, per process; those that claim at the same moment may be more. */
+/** Attempts under way at one host, per process. */
 const PER_HOST_MAX = 4;
-/** A claim outlives the attempt by this much, for what Postgres takes. */
-const CLAIM_MARGIN_MS = 5_000;
-const RETRY_FACTOR = 4;
-const RETRY_MS_MAX = 3_600_000;
-/** At stop, attempts may go on for this long before they are broken off and given back. */
-const STOP_GRACE_MS = 2_000;
-const SETTLE_TRIES = 3;
 /** The receiver says that it wants no more of this. */
 const GONE = 410;
 
@@ -50,48 +44,30 @@ export interface WebhookSender extends Service {
 }
 
 export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
-  const lanes = new Set<Promise<void>>();
-  const underWay = new Map<string, number>();
-  const abort = new AbortController();
+  const lanes = createLanes({
+    concurrency: deps.concurrency,
+    perReceiverMax: PER_HOST_MAX,
+    claim,
+    onTrouble: (error) => {
+      deps.onTrouble('webhooks', error);
+    },
+  });
   let baseUrl = deps.baseUrl;
   let timer: NodeJS.Timeout | undefined;
-  let stopping = false;
 
-  /** A lane works until nothing is due; each delivery that it finds opens the next one. */
-  function openLane(): void {
-    if (stopping || lanes.size >= deps.concurrency) return;
-    const lane = work()
-      .catch((error: unknown) => {
-        deps.onTrouble('webhooks', error);
-      })
-      .finally(() => lanes.delete(lane));
-    lanes.add(lane);
-  }
-
-  async function work(): Promise<void> {
-    while (!stopping) {
-      const delivery = await claimDelivery(deps.pool, {
-        leaseMs: deps.timeoutMs + CLAIM_MARGIN_MS,
-        attemptsMax: deps.attemptsMax,
-        busyHosts: [...underWay].filter(([, n]) => n >= PER_HOST_MAX).map(([host]) => host),
-        paths: baseUrl !== undefined,
-      });
-      if (delivery === undefined) return;
-      if (delivery.status === 'dead') {
-        deps.tell.webhookAttempted('dead', delivery.delivery_id);
-        continue;
-      }
-      const { host } = delivery;
-      underWay.set(host, (underWay.get(host) ?? 0) + 1);
-      openLane();
-      try {
-        await deliver(delivery);
-      } finally {
-        const others = (underWay.get(host) ?? 1) - 1;
-        if (others === 0) underWay.delete(host);
-        else underWay.set(host, others);
-      }
-    }
+  async function claim(
+    busyHosts: ReadonlySet<string>,
+  ): Promise<{ receiver: string; attempt(): Promise<void> } | 'again' | undefined> {
+    const delivery = await claimDelivery(deps.pool, {
+      leaseMs: deps.timeoutMs + CLAIM_MARGIN_MS,
+      attemptsMax: deps.attemptsMax,
+      busyHosts: [...busyHosts],
+      paths: baseUrl !== undefined,
+    });
+    if (delivery?.status !== 'dead')
+      return delivery && { receiver: delivery.host, attempt: () => deliver(delivery) };
+    deps.tell.webhookAttempted('dead', delivery.delivery_id);
+    return 'again';
   }
 
   async function deliver(delivery: ClaimedDelivery): Promise<void> {
@@ -103,21 +79,13 @@ export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
     const outcome =
       attempt.error === null ? 'delivered' : attempt.retryMs === null ? 'dead' : 'failed';
     deps.tell.webhookAttempted(outcome, delivery.delivery_id);
-    for (let tries = 1; ; tries++) {
-      try {
-        await settleDelivery(deps.pool, delivery, attempt);
-        return;
-      } catch (error) {
-        // Not settled: the claim lapses, and it is sent again.
-        if (tries === SETTLE_TRIES) throw error;
-        await delay(tries * 100);
-      }
-    }
+    await settle(() => settleDelivery(deps.pool, delivery, attempt));
   }
 
   /** @returns undefined when the stop broke it off */
   async function send(delivery: ClaimedDelivery): Promise<Attempt | undefined> {
-    const retryMs = delivery.attempts < deps.attemptsMax ? backOffMs(delivery.attempts) : null;
+    const { attempts } = delivery;
+    const retryMs = attempts < deps.attemptsMax ? backOffMs(deps.firstRetryMs, attempts) : null;
     try {
       const url = new URL(delivery.url, baseUrl);
       const ownServer = isPathOf(baseUrl, delivery.url, url);
@@ -133,7 +101,7 @@ export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
           ...deliveryHeaders(deps.secret, { id: delivery.delivery_id, sentAt, body }),
         },
         lookup: ownServer ? undefined : deps.guard.lookup,
-        signal: AbortSignal.any([abort.signal, AbortSignal.timeout(deps.timeoutMs)]),
+        signal: AbortSignal.any([lanes.signal, AbortSignal.timeout(deps.timeoutMs)]),
       });
       if (status >= 200 && status < 300)
         return { responseStatus: status, error: null, retryMs: null };
@@ -143,7 +111,7 @@ export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
         retryMs: status === GONE ? null : retryMs,
       };
     } catch (error) {
-      if (abort.signal.aborted) return undefined;
+      if (lanes.signal.aborted) return undefined;
       return {
         responseStatus: null,
         error: describe(error, deps.timeoutMs),
@@ -153,30 +121,19 @@ export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
     }
   }
 
-  /** Between half and all of the step, so that what failed together does not come back together. */
-  function backOffMs(attempts: number): number {
-    const step = Math.min(deps.firstRetryMs * RETRY_FACTOR ** (attempts - 1), RETRY_MS_MAX);
-    return step * (0.5 + Math.random() / 2);
-  }
-
   return {
     listening(url) {
       baseUrl ??= url;
     },
     start() {
       if (timer !== undefined) return Promise.resolve();
-      timer = setInterval(openLane, deps.pollMs);
-      deps.signals.on('webhook', openLane);
+      timer = setInterval(lanes.open, deps.pollMs);
+      deps.signals.on('webhook', lanes.open);
       return Promise.resolve();
     },
     async stop() {
-      stopping = true;
       clearInterval(timer);
-      const grace = setTimeout(() => {
-        abort.abort();
-      }, STOP_GRACE_MS);
-      await Promise.all(lanes);
-      clearTimeout(grace);
+      await lanes.stop();
     },
   };
 }
@@ -203,7 +160,5 @@ function describe(error: unknown, timeoutMs: number): string {
   const cause: unknown = error.cause;
   if (cause instanceof Error && cause.name === 'TimeoutError')
     return `no answer within ${timeoutMs / 1_000} s`;
-  // Several addresses, none of which could be connected to.
-  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
-  return first instanceof Error ? first.message : String(first);
+  return reasonOf(error);
 }
