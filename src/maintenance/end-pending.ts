@@ -1,21 +1,19 @@
 /**
  * The documented pending timeout, off unless asked for: a run that no worker has taken for so long ends as error,
  * so that its caller is told. Counts from when it could have begun: waiting for the thread's other runs, or for its
- * key's limit, is no lack of workers. Dying in between is harmless: the taken lease lapses like any other.
+ * key's limit, is no lack of workers.
  */
 import { claimRun } from '../runs/claim.ts';
-import { finishRun, webhookOf } from '../runs/finish.ts';
-import type { RunEnding } from '../runs/finish.ts';
-import { publishEnd } from '../runs/publish-end.ts';
 import { THREADS_TURN } from '../runs/ring.ts';
 import { openTerm } from '../runs/term.ts';
 import { rootLifecycle } from '../protocol/lifecycle.ts';
-import type { EndByFenceDeps } from './end-by-fence.ts';
+import { endInPlace } from './end-in-place.ts';
+import type { EndInPlaceDeps } from './end-in-place.ts';
 
 /** Runs that one sweep ends. */
 const ENDED_MAX = 50;
 
-export async function endPending(deps: EndByFenceDeps, timeoutMs: number): Promise<number> {
+export async function endPending(deps: EndInPlaceDeps, timeoutMs: number): Promise<number> {
   const { rows } = await deps.pool.query<{ run_id: string }>({
     name: 'pending-too-long',
     text: `SELECT r.run_id FROM runs r
@@ -28,7 +26,7 @@ export async function endPending(deps: EndByFenceDeps, timeoutMs: number): Promi
   return rows.length;
 }
 
-async function end(deps: EndByFenceDeps, runId: string, timeoutMs: number): Promise<void> {
+async function end(deps: EndInPlaceDeps, runId: string, timeoutMs: number): Promise<void> {
   const claim = await claimRun(deps.pool, deps.claimer, runId);
   // A worker was faster.
   if (claim === undefined) return;
@@ -42,30 +40,5 @@ async function end(deps: EndByFenceDeps, runId: string, timeoutMs: number): Prom
     { type: 'error', data: JSON.stringify(error) },
     ...rootLifecycle(claim, 'failed', error.message),
   ];
-  const ending: RunEnding = {
-    threadId: owner.threadId,
-    runId,
-    term: owner.term,
-    status: 'error',
-    error,
-    output: null,
-    state: null,
-    threadStatus: 'error',
-    rest: events.map((event, i) => ({
-      threadId: owner.threadId,
-      seq: owner.start + i,
-      term: owner.term,
-      ...event,
-    })),
-    lastSeq: owner.start + events.length - 1,
-    webhook: webhookOf(claim.kwargs),
-  };
-  const finished = await finishRun(deps.pool, ending);
-  if (finished.outcome !== 'ended') return;
-  deps.tell.runEnded(ending, 'error');
-  const { threadId, lastSeq, term } = ending;
-  publishEnd(deps, owner, { threadId, runId, status: 'error', lastSeq, term }, finished.next, {
-    first: owner.start,
-    events,
-  });
+  await endInPlace(deps, claim, owner, { status: 'error', error, threadStatus: 'error' }, events);
 }

@@ -11,14 +11,14 @@ import { deleteExpiredKeys } from '../runs/submit-once.ts';
 import { deleteOldDeliveries } from '../webhooks/deliveries.ts';
 import { endPending } from './end-pending.ts';
 import { endByFence } from './end-by-fence.ts';
-import type { EndByFenceDeps } from './end-by-fence.ts';
+import type { EndInPlaceDeps } from './end-in-place.ts';
 
 /** A run that should have begun this long ago: its wake-up is taken for lost and sent again. */
 const OVERDUE_MS = 2_000;
 /** Retention is looked at every so many sweeps. */
 const RETENTION_SWEEPS = 20;
 
-export interface SweeperDeps extends EndByFenceDeps {
+export interface SweeperDeps extends EndInPlaceDeps {
   readonly fairness: FairnessRules;
   readonly intervalMs: number;
   readonly leaseMs: number;
