@@ -14,7 +14,7 @@ export async function shareUi(config: Config, log: Log): Promise<Shared> {
   if (file === undefined || config.UI_BUNDLES_DIR !== undefined) return NOTHING;
   try {
     const { ui, http } = readLangGraphJson(file);
-    if (ui === undefined || http?.disabled.includes('ui') === true) return NOTHING;
+    if (ui === undefined || http.disabled.includes('ui')) return NOTHING;
     const { folder, remove } = await buildUi(ui);
     log.info('UI bundles built', { graphs: Object.keys(ui.components) });
     return { environment: { UI_BUNDLES_DIR: folder }, remove };
