@@ -118,7 +118,7 @@ function processHandle(
     removeTempFolder(folder);
   });
   const output = (): string => (existsSync(logFile) ? readFileSync(logFile, 'utf8') : lastOutput);
-  const waitForEnd = async (timeoutMs = 60_000): Promise<number | NodeJS.Signals> => {
+  const waitForEnd = async (timeoutMs = 20_000): Promise<number | NodeJS.Signals> => {
     await waitUntil(() => ended() !== null, { timeoutMs, what: `process ${pid} to end` });
     return ended() ?? 0;
   };
@@ -136,13 +136,13 @@ function processHandle(
       return ended();
     },
     output,
-    waitForOutput: (pattern, timeoutMs = 60_000) =>
+    waitForOutput: (pattern, timeoutMs = 20_000) =>
       waitUntil(() => pattern.exec(output()), {
         timeoutMs,
         what: `${String(pattern)} in the output of ${pid}`,
       }),
     kill,
-    stop: async (timeoutMs = 60_000) => {
+    stop: async (timeoutMs = 20_000) => {
       send('SIGTERM', [pid]);
       try {
         return await waitForEnd(timeoutMs);
