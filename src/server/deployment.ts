@@ -6,6 +6,7 @@ import { readConsumerGroupLag } from '../consumer-groups/lag.ts';
 import type { ConsumerGroupLag } from '../consumer-groups/lag.ts';
 import { readArchiveLag } from '../events/lag.ts';
 import type { ArchiveLag } from '../events/lag.ts';
+import { isTransient } from '../postgres/pool.ts';
 import { readBacklog, wantedWorkers } from '../runs/backlog.ts';
 import type { Backlog } from '../runs/backlog.ts';
 import type { ServerDeps } from './deps.ts';
@@ -40,11 +41,12 @@ export function createDeployment(
   const { config, pool, reader, submit } = deps;
   let last: { at: number; state: Promise<DeploymentState> } | undefined;
 
+  /** undefined: it does not answer, refuses, or breaks off. */
   async function ofPostgres<T>(look: Promise<T>): Promise<T | undefined> {
     try {
       return await guard.watch(look);
     } catch (error) {
-      if (error instanceof PostgresUnavailableError) return undefined;
+      if (error instanceof PostgresUnavailableError || isTransient(error)) return undefined;
       throw error;
     }
   }
