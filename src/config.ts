@@ -10,6 +10,7 @@ import type { ContractPreset } from './compat/names.ts';
 import { AppError } from './errors.ts';
 import { QUEUE_BACKENDS } from './queue/port.ts';
 import type { QueueBackend } from './queue/port.ts';
+import { QUEUE_TAGS_MAX } from './queue/tags.ts';
 import { KEY_PATH } from './runs/fairness.ts';
 import { parseRedisAddress, REDIS_URL_EXPECTED } from './redis/address.ts';
 import { redactUrl } from './telemetry/redact.ts';
@@ -63,6 +64,8 @@ const Environment = z.object({
     .optional(),
   /** Hash tags that logs are spread over: each is in one slot of a cluster. Unset: 8 in a cluster, else 1. */
   REDIS_LOG_SHARDS: z.coerce.number().int().min(1).max(256).optional(),
+  /** Hash tags that the run queue (BullMQ) is spread over. Unset: 4 in a cluster, else 1. */
+  REDIS_QUEUE_TAGS: z.coerce.number().int().min(1).max(QUEUE_TAGS_MAX).optional(),
   STREAMING_BACKEND: z.enum(['redis', 'memory']).optional(),
   /** Default: bullmq with Redis, memory without. */
   QUEUE_BACKEND: z.enum(QUEUE_BACKENDS).optional(),

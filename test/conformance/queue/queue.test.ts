@@ -2,22 +2,45 @@
 import { Annotation, StateGraph } from '@langchain/langgraph';
 import { createWorkerOf } from '../../../src/app.ts';
 import { newId } from '../../../src/ids.ts';
+import { mastersOf } from '../../../src/redis/connect.ts';
 import { submitRun } from '../../../src/runs/submit.ts';
 import { createThread, newRun, readAll, startTestApp } from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
+import { startRedisCluster } from '../../support/cluster-redis.ts';
+import type { TestRedisCluster } from '../../support/cluster-redis.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
 const executed: string[] = [];
+/** While it is there, runs that begin wait for it. */
+let gate: Promise<void> | undefined;
+let open: () => void = () => undefined;
 const State = Annotation.Root({ name: Annotation<string>() });
 const graph = new StateGraph(State)
-  .addNode('note', (state: typeof State.State) => {
+  .addNode('note', async (state: typeof State.State) => {
     executed.push(state.name);
+    await gate;
     return {};
   })
   .addEdge('__start__', 'note')
   .compile();
 
-describe.each(['bullmq', 'list', 'memory'] as const)('%s', (backend) => {
+/** The queue's backend, the hash tags it is spread over, and whether Redis is a cluster. */
+const QUEUES = [
+  ['bullmq', 'bullmq', 1, false],
+  ['bullmq under four tags', 'bullmq', 4, false],
+  ['bullmq under four tags in a cluster', 'bullmq', 4, true],
+  ['list', 'list', 1, false],
+  ['list in a cluster', 'list', 1, true],
+  ['memory', 'memory', 1, false],
+] as const;
+
+let cluster: TestRedisCluster;
+beforeAll(async () => {
+  cluster = await startRedisCluster();
+}, 60_000);
+afterAll(() => cluster.stop());
+
+describe.each(QUEUES)('%s', (_name, backend, tags, clustered) => {
   let app: TestApp;
   beforeEach(async () => {
     executed.length = 0;
@@ -25,7 +48,13 @@ describe.each(['bullmq', 'list', 'memory'] as const)('%s', (backend) => {
       redis: backend !== 'memory',
       graph,
       worker: false,
-      environment: { QUEUE_BACKEND: backend, N_JOBS_PER_WORKER: '1', SWEEPER_INTERVAL: '0.2' },
+      ...(clustered ? { redisUrl: cluster.url } : {}),
+      environment: {
+        QUEUE_BACKEND: backend,
+        REDIS_QUEUE_TAGS: String(tags),
+        N_JOBS_PER_WORKER: '1',
+        SWEEPER_INTERVAL: '0.2',
+      },
     });
   });
   afterEach(async () => {
@@ -98,9 +127,10 @@ describe.each(['bullmq', 'list', 'memory'] as const)('%s', (backend) => {
     await waitUntil(async () => (await app.core.queue.depth()) !== 0, { timeoutMs: 2_000 });
     if (backend !== 'memory') {
       // Everything that Redis knows of this deployment.
-      const { commands } = app.core.redis ?? {};
-      const found = await commands?.keys(`*${app.core.config.KEY_PREFIX}*`);
-      if (found !== undefined && found.length > 0) await commands?.del(...found);
+      const commands = app.core.redis?.commands;
+      for (const master of commands === undefined ? [] : mastersOf(commands))
+        for (const key of await master.keys(`*${app.core.config.KEY_PREFIX}*`))
+          await master.del(key);
       expect(await app.core.queue.depth()).toBe(0);
       // Any number of sweepers find it at once.
       const overdue = Array.from({ length: 20 }, () => ({
@@ -125,6 +155,26 @@ describe.each(['bullmq', 'list', 'memory'] as const)('%s', (backend) => {
     expect(tookMs).toBeGreaterThanOrEqual(1_000);
     // A sweep is every 0.2 s; without it the overdue look would find it after 3 s.
     expect(tookMs).toBeLessThan(2_500);
+  });
+
+  test('a worker without a free slot keeps no wake-up from one that has', async () => {
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    gate = opened;
+    await app.worker.start();
+    await submit('long');
+    await waitUntil(() => executed.length === 1, { timeoutMs: 5_000 });
+    gate = undefined;
+    const other = createWorkerOf(app.core);
+    await other.start();
+    const begun = Date.now();
+    // More than there are tags, so that each has some.
+    for (let i = 0; i < 12; i++) await submit(`short ${i}`);
+    await allDone(13);
+    // One that is kept would be found by a look after 3 s.
+    expect(Date.now() - begun).toBeLessThan(2_500);
+    open();
+    await waitUntil(async () => (await pending()) === 0, { timeoutMs: 5_000 });
+    await other.stop();
   });
 
   test('a worker that stops leaves its wake-ups to the others', async () => {
