@@ -27,12 +27,12 @@ let redis: Redis;
 
 async function start(options: RedisClusterOptions): Promise<void> {
   nodes = await startRedisCluster(options);
+  redis = connectCommands({ url: nodes.url, name: 'test' }, () => undefined);
   cluster = await startCluster({
     redis: false,
     workers: 2,
     env: { ...PATIENT, REDIS_URL: nodes.url, REDIS_LOG_SHARDS: String(SHARDS) },
   });
-  redis = connectCommands({ url: nodes.url, name: 'test' }, () => undefined);
 }
 afterEach(async () => {
   redis.disconnect();
