@@ -70,13 +70,13 @@ const Environment = z.object({
   /** Default: bullmq with Redis, memory without. */
   QUEUE_BACKEND: z.enum(QUEUE_BACKENDS).optional(),
   /**
-   * The second document's variable. Checkpoints are written under the fence of their run's term, in the transaction
-   * that ends it; @langchain/langgraph-checkpoint-redis can do neither, so it is refused by name, not taken silently.
+   * The second document's variable. A checkpoint is written under the fence of its run's term, the last ones in the transaction
+   * that ends it; @langchain/langgraph-checkpoint-redis can do neither (docs/contract.md says what else), so it is refused by name.
    */
   CHECKPOINTER_TYPE: z
     .literal('postgres', {
       message:
-        'expected postgres: checkpoints in Redis would not be fenced, and are not supported. Leave it unset',
+        'expected postgres: with @langchain/langgraph-checkpoint-redis checkpoints would not be fenced, and could not be rolled back, pruned or copied, whatever modules Redis has (docs/contract.md, "Checkpoints in Redis"). Leave it unset, or run the graph on LangGraph with RedisSaver outside of Millrace',
     })
     .default('postgres'),
   /** false, the strict mode: no event is ever stored in Redis; live ones are told by PubSub, Postgres has them all. */
