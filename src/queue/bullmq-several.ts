@@ -99,9 +99,12 @@ export function createSeveralConsumer(
     try {
       const data = JobData.safeParse(job.data);
       if (!data.success) options.onTrouble(`job ${id}`, data.error);
-      const taken = !data.success || (await handler(data.data.runId));
-      // Before Redis is told, which may be away: the slot is free.
-      slots.give();
+      // The slot is free before Redis is told, which may be away.
+      const taken = await (data.success ? handler(data.data.runId) : Promise.resolve(true)).finally(
+        () => {
+          slots.give();
+        },
+      );
       if (taken) await job.moveToCompleted(null, token, false);
       // Fetched while this worker was being paused.
       else await job.moveToWait(token);
