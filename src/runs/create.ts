@@ -3,7 +3,8 @@
  * transaction. What follows (a queue job, a cancel message) are hints that the sweeper repeats when lost.
  *
  * The thread's row is locked first and `active_runs` of the locked row decides: a look at the runs
- * table in the same statement would see the snapshot from before the lock.
+ * table in the same statement would see the snapshot from before the lock. Only whether the run may begin at once
+ * although others wait (their time has not come) is such a look: wrong, it costs a wake-up that finds nothing or is late.
  */
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
@@ -105,25 +106,28 @@ const COLUMNS = `run_id, thread_id, assistant_id, status, metadata, kwargs, mult
 
 const INSERT_SQL = `
   WITH thread AS MATERIALIZED (
-    SELECT thread_id, active_runs FROM threads
-    WHERE thread_id = $1 AND ${visibleSql('metadata', '$15')} FOR NO KEY UPDATE
+    SELECT thread_id, active_runs, active_runs = 0 OR NOT EXISTS (
+        SELECT 1 FROM runs x WHERE x.thread_id = $1 AND (x.status = 'running'
+          OR x.status = 'pending' AND x.eligible_at <= clock_timestamp() + $7 * interval '1 second')
+      ) AS free
+    FROM threads WHERE thread_id = $1 AND ${visibleSql('metadata', '$15')} FOR NO KEY UPDATE
   ), run AS (
     INSERT INTO runs (${COLUMNS})
-    SELECT ${values('active_runs = 0')} FROM thread WHERE active_runs = 0 OR $6 <> 'reject'
+    SELECT ${values('free')} FROM thread WHERE active_runs = 0 OR $6 <> 'reject'
     RETURNING ${RUN_COLUMNS}
   ), busy AS (
     UPDATE threads t SET status = 'busy', active_runs = t.active_runs + 1, config = $8,
       metadata = t.metadata || $9, updated_at = now()
     FROM run WHERE t.thread_id = run.thread_id
   )
-  SELECT thread.active_runs AS active_before, run.* FROM thread LEFT JOIN run ON true`;
+  SELECT thread.free, run.* FROM thread LEFT JOIN run ON true`;
 
 const HIDDEN_SQL = `
   WITH thread AS (
     INSERT INTO threads (thread_id, hidden, status, active_runs, config, metadata)
     VALUES ($1, true, 'busy', 1, $8, $9)
   )
-  INSERT INTO runs (${COLUMNS}) SELECT ${values('true')} RETURNING 0 AS active_before, ${RUN_COLUMNS}`;
+  INSERT INTO runs (${COLUMNS}) SELECT ${values('true')} RETURNING true AS free, ${RUN_COLUMNS}`;
 
 async function insertRun(
   db: Db,
@@ -136,7 +140,7 @@ async function insertRun(
   const held = limitOf(rules, key) !== undefined;
   // The hidden thread of a stateless run and its run are one statement: the foreign key is checked at its end.
   const { rows } = await db.query<
-    Omit<RunRow, 'run_id'> & { active_before: number; run_id: string | null }
+    Omit<RunRow, 'run_id'> & { free: boolean; run_id: string | null }
   >({
     name: text === HIDDEN_SQL ? 'create-run-hidden' : 'create-run',
     text,
@@ -163,14 +167,14 @@ async function insertRun(
   const row = rows[0];
   if (row === undefined)
     throw new ThreadNotFoundError(`Thread with ID ${newRun.threadId} not found`);
-  const { active_before: activeBefore, run_id: runId, ...run } = row;
+  const { free, run_id: runId, ...run } = row;
   if (runId === null)
     throw new ThreadBusyError(
       'Thread is already running a task. Wait for it to finish or choose a different multitask strategy.',
     );
   return {
     run: { run_id: runId, ...run },
-    waits: activeBefore > 0,
+    waits: !free,
     heldKey: held ? key : undefined,
     cancelled: [],
   };
