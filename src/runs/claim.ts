@@ -81,6 +81,7 @@ const ELIGIBLE = `
 /** Not one that must wait for its key's limit. */
 const ADMITTED = '(r.ring_at IS NOT NULL OR NOT r.held)';
 
+// started_at: now() is older than the statement's snapshot, so a run could seem to begin before the end of the one before it.
 const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): string => `
   WITH candidate AS MATERIALIZED (${candidate}),
   thread AS MATERIALIZED (
@@ -92,7 +93,7 @@ const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): s
     WHERE r.run_id IN (SELECT run_id FROM candidate) AND ${still} FOR UPDATE OF r SKIP LOCKED
   ), claimed AS (
     UPDATE runs r SET status = 'running', attempt = r.attempt + 1, term = thread.term, worker_id = $1,
-      lease_expires_at = now() + $2 * interval '1 ms', started_at = coalesce(r.started_at, now()),
+      lease_expires_at = now() + $2 * interval '1 ms', started_at = coalesce(r.started_at, clock_timestamp()),
       first_seq = CASE WHEN thread.log_clean THEN coalesce(r.first_seq, thread.archived_seq + 1) ELSE r.first_seq END,
       ring_at = coalesce(r.ring_at, now()), updated_at = now()
     FROM taken, thread WHERE r.run_id = taken.run_id

@@ -10,6 +10,8 @@ import type { MultitaskStrategy } from '../../../src/runs/run.ts';
 import { newId } from '../../../src/ids.ts';
 import { claimTerm, createThread, endRun, newRun, startTestApp } from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
+import { lockRows } from '../../support/row-lock.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 
 let app: TestApp;
 beforeAll(async () => {
@@ -142,4 +144,28 @@ test('two workers that claim one run at once: one gets it', async () => {
     Array.from({ length: 8 }, () => claimRun(app.core.pool, app.core.claimer, run.run_id)),
   );
   expect(claims.filter((claim) => claim !== undefined)).toHaveLength(1);
+});
+
+test('a run began when it was taken, not when a worker asked for it: never before the end of the one before', async () => {
+  const threadId = await createThread(app);
+  const run = newRun(app, threadId);
+  await createRun(app.core.pool, run);
+  const release = await lockRows(app.core.pool, 'threads', [threadId]);
+  const claim = claimRun(app.core.pool, app.core.claimer, run.runId);
+  await waitUntil(
+    async () =>
+      (
+        await app.core.pool.query(`SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+         AND datname = current_database()`)
+      ).rowCount === 1,
+    { timeoutMs: 10_000, what: 'the claim to wait for the thread' },
+  );
+  const { rows } = await app.core.pool.query<{ at: Date }>('SELECT clock_timestamp() AS at');
+  await release();
+  expect((await claim)?.runId).toBe(run.runId);
+  const started = await app.core.pool.query<{ started_at: Date }>(
+    'SELECT started_at FROM runs WHERE run_id = $1',
+    [run.runId],
+  );
+  expect(Number(started.rows[0]?.started_at)).toBeGreaterThanOrEqual(Number(rows[0]?.at));
 });
