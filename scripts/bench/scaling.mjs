@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { tsImport } from 'tsx/esm/api';
+import { OTHERS_MAX } from './account.mjs';
 import { machineText } from './machine.mjs';
 import { table } from './markdown.mjs';
 import { writeMarked } from './marked.mjs';
@@ -135,6 +136,11 @@ const stationsOf = ({ servers, workers, postgres, shards }) => ({
 const printed = [];
 const print = (text) => void printed.push(text);
 print(`Measured ${machineText(machine)}.`);
+const worst = Math.max(0, ...rows.map((row) => row.others ?? 0));
+if (worst > OTHERS_MAX)
+  print(
+    `**The machine was not quiet** (others took up to ${Math.round(worst * 100)} % of it), which makes CPU a unit dearer, twice and more: read which station is full first, not the rates.`,
+  );
 
 print('What a unit takes, µs:');
 const STATIONS = ['server', 'worker', 'redis', 'postgres', 'wal', 'notify'];
