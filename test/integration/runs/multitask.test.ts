@@ -80,6 +80,34 @@ test('enqueue keeps the order of creation, one at a time', async () => {
   expect(await thread(threadId)).toEqual({ status: 'idle', active_runs: 0 });
 });
 
+test('a run behind one whose time has not come is in the ring and woken at once, and goes first', async () => {
+  const threadId = await createThread(app);
+  const later = newRun(app, threadId, { afterSeconds: 3_600 });
+  expect((await createRun(app.core.pool, later)).waits).toBe(false);
+  const now = newRun(app, threadId);
+  expect((await createRun(app.core.pool, now)).waits).toBe(false);
+  const ring = await app.core.pool.query<{ run_id: string }>(
+    'SELECT run_id FROM runs WHERE thread_id = $1 AND ring_at IS NOT NULL',
+    [threadId],
+  );
+  expect(ring.rows).toEqual([{ run_id: now.runId }]);
+  // Its end lets in what comes after it, and tells when the other's time will be.
+  const behind = newRun(app, threadId);
+  expect((await createRun(app.core.pool, behind)).waits).toBe(true);
+  const sooner = newRun(app, threadId, { afterSeconds: 60 });
+  expect((await createRun(app.core.pool, sooner)).waits).toBe(true);
+  for (const run of [now, behind]) {
+    const owner = await claimTerm(app, run.runId);
+    expect(
+      (await createRun(app.core.pool, newRun(app, threadId, { afterSeconds: 7_200 }))).waits,
+    ).toBe(true);
+    expect(await endRun(app, owner, owner.start - 1)).toMatchObject({
+      outcome: 'ended',
+      next: { runId: run === now ? behind.runId : sooner.runId },
+    });
+  }
+});
+
 test('interrupt ends the pending and asks the running', async () => {
   const threadId = await createThread(app);
   const { run: running } = await create(threadId, 'enqueue');
