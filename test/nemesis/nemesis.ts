@@ -178,6 +178,7 @@ export function renderReport(report: NemesisReport): string {
           '',
           ...first.history,
           '',
+          `by invariant: ${counts(byInvariant(violations))}`,
           ...violations.slice(1, 20).map(({ what }) => `also: ${what}`),
         ]),
     `seed ${report.seed}: ${figures.runs} runs (${counts(figures.ends)}), ${figures.events} events, ${figures.rewinds} rewinds announced`,
@@ -186,6 +187,15 @@ export function renderReport(report: NemesisReport): string {
     `${Object.values(faults).reduce((sum, n) => sum + n, 0)} faults: ${counts(faults)}`,
     `recovered after ${shares(times)}`,
   ].join('\n');
+}
+
+function byInvariant(violations: readonly Violation[]): Record<string, number> {
+  const found: Record<string, number> = {};
+  for (const { what } of violations) {
+    const name = /\[(I\d|FIFO)\]/.exec(what)?.[1] ?? 'other';
+    found[name] = (found[name] ?? 0) + 1;
+  }
+  return found;
 }
 
 /** `a 3, b 1`, the most frequent first. */

@@ -138,7 +138,8 @@ export function createClient(target: Target, journal: Journal, random: Random): 
       for (let n = 0; ; n++) {
         figures.connections++;
         const stream = openSse(pickUrl(own) + path, {
-          lastEventId: after,
+          // From the start: -1 says so everywhere, no id at all does with Millrace.
+          lastEventId: after ?? (target.idempotent && own.chance(0.5) ? undefined : '-1'),
           headers: target.headers,
         });
         const cutAt = cuts[n] ?? Number.POSITIVE_INFINITY;

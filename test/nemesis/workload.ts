@@ -124,7 +124,8 @@ export function startWorkload(
       { key: newId(), of: threadId },
     );
     if (answer === undefined) return undefined;
-    if (answer.status === 409 && strategy === 'reject') return undefined;
+    // 422 with the official servers.
+    if ([409, 422].includes(answer.status) && strategy === 'reject') return undefined;
     if (answer.status !== 200) {
       journal.violation(`run refused: ${answer.status} ${JSON.stringify(answer.body)}`, threadId);
       return undefined;
