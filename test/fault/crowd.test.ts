@@ -15,7 +15,7 @@ const STREAMS = Number(process.env['CROWD'] ?? 1_500);
 const SOCKETS = Math.ceil(STREAMS / 20);
 /** Connections that are being opened at once: below the usual backlog. */
 const AT_ONCE = 100;
-/** Measured: 31 to 45 KiB. */
+/** Measured: 19 KiB. */
 const KIB_MAX = 128;
 
 let cluster: Cluster;
