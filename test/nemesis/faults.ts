@@ -1,7 +1,8 @@
 /** Does to a cluster what the schedule says, heals it, and measures how long it takes until runs succeed again. */
 import { writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { bullPrefix, createBullmqQueue } from '../../src/queue/bullmq.ts';
+import { createBullmqQueue } from '../../src/queue/bullmq.ts';
+import { queueTags } from '../../src/queue/tags.ts';
 import type { Cluster } from '../support/cluster.ts';
 import type { TestPostgres } from '../support/postgres.ts';
 import type { TestProcess } from '../support/processes.ts';
@@ -141,7 +142,7 @@ const faults: Record<FaultKind, Fault> = {
       'EVAL',
       "for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end",
       '0',
-      `${bullPrefix({ prefix: cluster.keyPrefix })}:*`,
+      `${String(queueTags(cluster.keyPrefix, 1)[0]?.prefix)}:*`,
     );
     return now;
   },
