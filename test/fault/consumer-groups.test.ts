@@ -91,7 +91,7 @@ function expectSame(first: Received | undefined, again: Received | undefined): v
   expect(again?.body).toEqual(first?.body);
 }
 
-test('[71] killed before the answer, while the run goes on: the next process delivers the same batch again, and then the rest', async () => {
+test('[G1] killed before the answer, while the run goes on: the next process delivers the same batch again, and then the rest', async () => {
   const threadId = await cluster.createThread();
   await createGroup('before', threadId);
   const held = holdNext();
@@ -108,7 +108,7 @@ test('[71] killed before the answer, while the run goes on: the next process del
   expectSame(first, again);
 });
 
-test('[71] killed after the answer, before that is kept: delivered again under the same ids', async () => {
+test('[G1] killed after the answer, before that is kept: delivered again under the same ids', async () => {
   const threadId = await cluster.createThread();
   await createGroup('after', threadId);
   const held = holdNext();
