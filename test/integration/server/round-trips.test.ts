@@ -85,12 +85,15 @@ test('a trivial run: create, claim, end, answer, and nothing more', async () => 
   for (let n = 0; n < 5; n++) await wait(n);
   const statements = countStatements();
   const { sent: commands, stop } = await countCommands();
+  const begun = performance.now();
   for (let n = 0; n < RUNS; n++) await wait(n);
   // The hints that follow an end.
-  await waitUntil(() => (commands.get('evalsha') ?? 0) >= RUNS, { timeoutMs: 5_000 });
+  await waitUntil(() => (commands.get('evalsha') ?? 0) >= RUNS, { timeoutMs: 20_000 });
   stop();
-  // Parties, create, claim, end, outcome; a look for runs now and then.
-  expect(perRun(statements)).toBeLessThanOrEqual(5.2);
-  // BullMQ has seven of them, the log's close is one.
-  expect(perRun(commands)).toBeLessThanOrEqual(8.5);
+  // On a busy machine the runs take longer than a second: what is done once a second is not theirs.
+  const secondsMore = Math.floor((performance.now() - begun) / 1_000);
+  // Parties, create, claim, end, outcome; a look for runs, and one for ends, now and then.
+  expect(perRun(statements)).toBeLessThanOrEqual(5.2 + (2 * secondsMore) / RUNS);
+  // BullMQ has seven of them, the log's close is one; the archiver and the queue ask anew now and then.
+  expect(perRun(commands)).toBeLessThanOrEqual(8.5 + (2 * secondsMore) / RUNS);
 });

@@ -63,13 +63,13 @@ test('tokens arrive in the stream as they are produced', async () => {
     stream.frames
       .filter(({ event }) => event === 'messages')
       .map(({ data }) => (data as [{ content: string; name: string }])[0].content);
-  await waitUntil(() => tokens().length === 1, { timeoutMs: 10_000 });
+  await waitUntil(() => tokens().length === 1, { timeoutMs: 20_000 });
   // The model has not ended: what the client has was streamed.
   expect(tokens()).toEqual(['first ']);
   model?.write(chunk({ content: 'second' }));
-  await waitUntil(() => tokens().length === 2, { timeoutMs: 10_000 });
+  await waitUntil(() => tokens().length === 2, { timeoutMs: 20_000 });
   model?.end(`${chunk({}, 'stop')}data: [DONE]\n\n`);
-  await waitUntil(() => stream.over === 'ended', { timeoutMs: 10_000 });
+  await waitUntil(() => stream.over === 'ended', { timeoutMs: 20_000 });
   expect(tokens()).toEqual(['first ', 'second']);
   const { text } = await app.call('GET', `/workflows/executions/${execution.execution_id}`);
   expect(JSON.parse(text)).toMatchObject({
