@@ -28,7 +28,7 @@ export async function holdArchive(pool: Pool, threadId: string): Promise<Archive
           ]);
           return left.rowCount === 0;
         },
-        { timeoutMs: 5_000, what: 'the waiting sessions to be gone' },
+        { timeoutMs: 20_000, what: 'the waiting sessions to be gone' },
       );
       await client.query('ROLLBACK');
       client.release();

@@ -104,7 +104,7 @@ test('two starters at once share one server', async () => {
 test('a pid file of a dead or foreign process is no obstacle', async () => {
   const first = await startEmbeddedPostgres({ folder, fsync: false });
   process.kill(first.pid, 'SIGKILL');
-  await waitUntil(() => !isAlive(first.pid), { timeoutMs: 5_000 });
+  await waitUntil(() => !isAlive(first.pid), { timeoutMs: 20_000 });
   const pidFile = join(folder, 'data/postmaster.pid');
   expect(existsSync(pidFile)).toBe(true);
   // In a container the same small pids come again, and `postgres` is a word in many command lines.
