@@ -102,6 +102,7 @@ test('[5] when Redis comes back without its last events their worker sends them 
   await cluster.redis.command('SAVE');
   const hold = await holdArchive(cluster.pool, threadId);
   await client.until(BEFORE_SILENCE);
+  await hold.caught();
   await backToSnapshot();
   expect(await lastInRedis(threadId)).toBeLessThan(BEFORE_SILENCE);
   await hold.releaseLosing();
@@ -127,6 +128,7 @@ test('[6] FLUSHALL in the middle of a run loses no event, and the queue is rebui
   const queuedId = await cluster.createRun(queuedThread, { steps: 1, events: 5 });
   const hold = await holdArchive(cluster.pool, threadId);
   await client.until(BEFORE_SILENCE);
+  await hold.caught();
   await cluster.redis.flushall();
   await hold.releaseLosing();
   expect(await lastInPostgres(threadId)).toBeLessThan(BEFORE_SILENCE);
@@ -160,6 +162,7 @@ test('[5b] a client that saw lost events is told by one rewind, and then gets th
   const hold = await holdArchive(cluster.pool, threadId);
   await steady.until(BEFORE_SILENCE);
   await early.until(BEFORE_SILENCE);
+  await hold.caught();
   early.cut();
   await cluster.workers.get('w1')?.kill();
   await backToSnapshot();

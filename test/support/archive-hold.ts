@@ -20,7 +20,7 @@ export async function holdArchive(pool: Pool, threadId: string): Promise<Archive
   return {
     async caught() {
       await waitUntil(async () => ((await client.query(`SELECT 1 ${WAITING}`)).rowCount ?? 0) > 0, {
-        timeoutMs: 10_000,
+        timeoutMs: 30_000,
         what: 'an archiver with events in hand',
       });
     },

@@ -136,7 +136,7 @@ test('a run that no worker takes in time ends as error, and its thread is free; 
   const app = await startTestServer({
     redis: true,
     worker: false,
-    environment: { PENDING_TIMEOUT_SECS: '0.5', SWEEPER_INTERVAL: '0.1' },
+    environment: { PENDING_TIMEOUT_SECS: '4', SWEEPER_INTERVAL: '0.1' },
   });
   const patient = await startTestApp({
     redis: true,
