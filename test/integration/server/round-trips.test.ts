@@ -5,6 +5,7 @@
 import { Annotation, END, START, StateGraph } from '@langchain/langgraph';
 import { Redis } from 'ioredis';
 import type pg from 'pg';
+import { holdGatherWindows } from '../../support/gather-windows.ts';
 import { startRedis } from '../../support/redis.ts';
 import type { TestRedis } from '../../support/redis.ts';
 import { startTestServer } from '../../support/server.ts';
@@ -86,7 +87,12 @@ test('a trivial run: create, claim, end, answer, and nothing more', async () => 
   const statements = countStatements();
   const { sent: commands, stop } = await countCommands();
   const begun = performance.now();
-  for (let n = 0; n < RUNS; n++) await wait(n);
+  const close = holdGatherWindows();
+  try {
+    for (let n = 0; n < RUNS; n++) await wait(n);
+  } finally {
+    close();
+  }
   // The hints that follow an end.
   await waitUntil(() => (commands.get('evalsha') ?? 0) >= RUNS, { timeoutMs: 20_000 });
   stop();
