@@ -31,6 +31,10 @@ beforeAll(async () => {
   redis = connectCommands({ url: cluster.redis.url, name: 'test' }, () => undefined);
   expect(await isReachable(redis, 20_000)).toBe(true);
 });
+afterEach(() => {
+  // Of a test that failed in between.
+  line.accept();
+});
 afterAll(async () => {
   redis.disconnect();
   await cluster.stop();

@@ -64,17 +64,20 @@ describe('Redis', () => {
       const runs = await beginAll(cluster, plans);
       if (how === 'frozen') cluster.redis.pause();
       else await cluster.redis.kill();
-      const before = await archivedSeqs(runs);
-      // Every run writes 3.5 s of events more, and the clients get them: 2 s of it pass unseen at most.
-      await waitUntil(
-        async () => (await archivedSeqs(runs)).every((seq, i) => seq > (before[i] ?? 0) + 140),
-        { timeoutMs: 60_000, what: 'every run to go on without Redis' },
-      );
-      // Not by their ends, which bring whatever is missing to Postgres.
-      for (const { runId } of runs) expect((await cluster.row(runId)).status).toBe('running');
-      for (const { visitor } of runs) await visitor.now.until(150);
-      if (how === 'frozen') cluster.redis.resume();
-      else await cluster.redis.restart();
+      try {
+        const before = await archivedSeqs(runs);
+        // Every run writes 3.5 s of events more, and the clients get them: 2 s of it pass unseen at most.
+        await waitUntil(
+          async () => (await archivedSeqs(runs)).every((seq, i) => seq > (before[i] ?? 0) + 140),
+          { timeoutMs: 60_000, what: 'every run to go on without Redis' },
+        );
+        // Not by their ends, which bring whatever is missing to Postgres.
+        for (const { runId } of runs) expect((await cluster.row(runId)).status).toBe('running');
+        for (const { visitor } of runs) await visitor.now.until(150);
+      } finally {
+        if (how === 'frozen') cluster.redis.resume();
+        else await cluster.redis.restart();
+      }
       for (const { visitor } of runs) await visitor.now.end();
 
       for (const [i, { threadId, runId, visitor }] of runs.entries()) {

@@ -51,6 +51,10 @@ describe('one deployment', () => {
   beforeAll(async () => {
     cluster = await startCluster({ workers: 0, env: PATIENT });
   });
+  afterEach(() => {
+    // Of a test that failed in between.
+    for (const worker of cluster.workers.values()) worker.thaw();
+  });
   afterAll(() => cluster.stop());
 
   test('[7] of 1,000 queued runs whose wake-ups Redis has lost each is executed once', async () => {

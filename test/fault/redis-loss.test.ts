@@ -30,6 +30,10 @@ beforeAll(async () => {
   proxy = await startTcpProxy({ port: cluster.redis.port });
   await cluster.startWorker('w1', workerEnv());
 });
+afterEach(() => {
+  // Of a test that failed in between.
+  proxy.keep('down');
+});
 afterAll(async () => {
   await cluster.stop();
   await proxy.close();

@@ -19,6 +19,10 @@ beforeAll(async () => {
   cluster = await startCluster({ env: { ...PATIENT, N_JOBS_PER_WORKER: String(SLOTS) } });
   line = await startTcpProxy({ port: cluster.redis.port });
 });
+afterEach(() => {
+  // Of a test that failed in between.
+  line.flow('down');
+});
 afterAll(async () => {
   await cluster.stop();
   await line.close();

@@ -22,6 +22,10 @@ beforeAll(async () => {
     env: { WORKER_STALL_LIMIT: '0.5', WORKER_HEARTBEAT_INTERVAL: '0.7' },
   });
 });
+afterEach(() => {
+  // Of a test that failed in between.
+  for (const worker of cluster.workers.values()) worker.thaw();
+});
 afterAll(async () => {
   await cluster.stop();
   rmSync(folder, { recursive: true });
