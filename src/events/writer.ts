@@ -25,7 +25,7 @@ import type { AppendReply, LogBackend, LogOwner } from './backend.ts';
 const BATCH_EVENTS_MAX = 1_000;
 const BATCH_LENGTH_MAX = 512 * 1024;
 /** How long the first append waits for the end of a short run; what it may add to a client's first event. */
-export const FIRST_APPEND_MS = 5;
+const FIRST_APPEND_MS = 5;
 /** Characters kept in memory for events that Postgres does not have; at the limit the graph waits. */
 export const BUFFER_LENGTH_MAX = 16 * 1024 * 1024;
 /** The same as a number of events, because each has its own cost. */
@@ -215,9 +215,7 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
     if (pumping) return;
     pumping = true;
     // Events emitted in the same tick go together.
-    await (sent < owner.start
-      ? new Promise((settle) => setTimeout(settle, FIRST_APPEND_MS))
-      : Promise.resolve());
+    await (sent < owner.start ? delay(FIRST_APPEND_MS) : Promise.resolve());
     let retryMs = RETRY_DELAY_MS.first;
     while (!finished && !fenced) {
       const idle = mode.name === 'direct' ? head > last() : sent >= last();

@@ -7,7 +7,7 @@ import {
   createThread,
 } from '../../support/graphs.ts';
 import type { Db } from '../../../src/postgres/pool.ts';
-import { holdGatherWindows } from '../../support/gather-windows.ts';
+import { holdGatherWindow } from '../../support/gather-window.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
 
 let database: TestDatabase;
@@ -86,7 +86,7 @@ test('a run of one node costs one read and one write', async () => {
     file: 'examples/langgraph/langgraph.json',
   }).get('agent');
   const input = { messages: [{ role: 'user', content: 'hi' }] };
-  close = holdGatherWindows();
+  close = holdGatherWindow();
   for (const attempt of ['fresh thread', 'thread with a state']) {
     const threadId = await createThread(pool);
     if (attempt !== 'fresh thread')
@@ -106,7 +106,7 @@ test('a run on a fresh thread that leaves its last checkpoints to its end costs 
     file: 'examples/langgraph/langgraph.json',
   }).get('agent');
   const threadId = await createThread(database.pool);
-  close = holdGatherWindows();
+  close = holdGatherWindow();
   const { checkpoints } = await graph.execute(
     createExecution(threadId, createSink(), {
       input: { messages: [{ role: 'user', content: 'hi' }] },
