@@ -40,12 +40,16 @@ const question = async (id: string): Promise<{ deliveries: number; held: boolean
   );
   return rows[0];
 };
-const SLOW = { reply: 'a slow answer of nine words in two seconds', delay_ms: 200 };
+const SLOW = { reply: 'a slow answer of nine words in five seconds', delay_ms: 600 };
 
 describe('asker and answerer in different processes', () => {
   beforeAll(async () => {
     cluster = await startCluster({ workers: 0, env: LEASES });
     await cluster.startWorker('asker', ASKER);
+  });
+  afterEach(async () => {
+    // Of a test that failed in between: the next one counts on who answers.
+    for (const [name, worker] of cluster.workers) if (name !== 'asker') await worker.kill();
   });
   afterAll(() => cluster.stop());
 
@@ -77,8 +81,9 @@ describe('asker and answerer in different processes', () => {
 
   test('an answerer that is stopped gives the question back at once', async () => {
     const id = await begin(studentAndTeacher('pubsub', { answer: SLOW }));
-    const first = await cluster.startWorker('leaving', { N_JOBS_PER_WORKER: '1' });
+    // It answers nothing; and it is there before the other one has begun to answer.
     await cluster.startWorker('staying', { N_JOBS_PER_WORKER: '1', AGENT_SLOTS: '0' });
+    const first = await cluster.startWorker('leaving', { N_JOBS_PER_WORKER: '1' });
     await waitUntil(async () => (await question(id))?.held === true, WAIT);
     await first.stop();
     expect((await question(id))?.held).toBe(false);
