@@ -173,7 +173,7 @@ describe('the WebSocket', () => {
 });
 
 describe('a replay after the permission was taken away', () => {
-  test('is refused on every way, for a stream that was read before', async () => {
+  test('[50] is refused on every way, for a stream that was read before', async () => {
     const thread = (await ada('POST', '/threads', {})).json() as { thread_id: string };
     const runs = `/threads/${thread.thread_id}/runs`;
     const stream = await ada('POST', `${runs}/stream`, {

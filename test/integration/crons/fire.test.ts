@@ -89,7 +89,7 @@ async function fireAll(): Promise<void> {
   while ((await fire()) !== undefined);
 }
 
-test('three processes fire each of many crons once, and by themselves', async () => {
+test('[52] three processes fire each of many crons once, and by themselves', async () => {
   await start('0.05');
   const beside = [await createCoreBeside(app), await createCoreBeside(app)];
   try {
@@ -110,7 +110,7 @@ test('three processes fire each of many crons once, and by themselves', async ()
   }
 });
 
-test('twenty at once fire one cron once', async () => {
+test('[52] twenty at once fire one cron once', async () => {
   await start(QUIET);
   const cronId = await dueCron('1 s');
   const fired = await Promise.all(Array.from({ length: 20 }, fire));
@@ -133,7 +133,7 @@ test('a run is built like a client’s, and says which cron it is of', async () 
   expect(await ticksOf(cronId)).toEqual([{ run_id: run?.run_id, error: null }]);
 });
 
-test('days of downtime are one run, and the next date is to come', async () => {
+test('[52] days of downtime are one run, and the next date is to come', async () => {
   await start(QUIET);
   // Daily: a date of every five minutes may come between the firing and the look.
   const cronId = await dueCron('3 days', { schedule: '0 3 * * *' });
@@ -146,7 +146,7 @@ test('days of downtime are one run, and the next date is to come', async () => {
   expect(waitMs).toBeLessThanOrEqual(86_400_000);
 });
 
-test('when the process that fires dies in the middle, another fires', async () => {
+test('[52] when the process that fires dies in the middle, another fires', async () => {
   await start(QUIET);
   const cronId = await dueCron('1 s');
   const dying = fireNext(app.core.submit, async (db, cron) => {
@@ -165,7 +165,7 @@ test('when the process that fires dies in the middle, another fires', async () =
   expect(await runsOf(cronId)).toHaveLength(1);
 });
 
-test('a date that had its run has no other, whatever the clocks do', async () => {
+test('[52] a date that had its run has no other, whatever the clocks do', async () => {
   await start(QUIET);
   const cronId = await dueCron('1 s');
   const slot = (await cronRow(cronId)).next_run_date;

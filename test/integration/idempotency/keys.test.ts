@@ -37,7 +37,7 @@ async function runCount(): Promise<number> {
   return rows[0]?.n ?? 0;
 }
 
-test('fifty at once, over two servers: one run, fifty same answers', async () => {
+test('[17] fifty at once, over two servers: one run, fifty same answers', async () => {
   const core = await createCoreBeside(app);
   await core.start();
   const other = createServer(core);

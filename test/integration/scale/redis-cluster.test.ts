@@ -42,7 +42,7 @@ afterEach(() => app.stop());
 
 const values = (events: readonly { data: unknown }[]): unknown[] => events.map(({ data }) => data);
 
-test('many logs are written, read live and archived, on several masters', async () => {
+test('[53] many logs are written, read live and archived, on several masters', async () => {
   const runs = await Promise.all(
     Array.from({ length: 12 }, async () => {
       const run = newRun(app, await createThread(app));

@@ -19,7 +19,7 @@ afterAll(async () => {
   await sentinels.stop();
 }, 60_000);
 
-test('a run whose Redis fails over loses no event and is told twice of none', async () => {
+test('[8] a run whose Redis fails over loses no event and is told twice of none', async () => {
   const { core } = app;
   const run = newRun(app, await createThread(app));
   await createRun(core.pool, run);
@@ -61,7 +61,7 @@ test('a run whose Redis fails over loses no event and is told twice of none', as
   );
 }, 120_000);
 
-test('wake-ups go to the new master, too', async () => {
+test('[8] wake-ups go to the new master, too', async () => {
   const run = newRun(app, await createThread(app));
   await submitRun(app.core.submit, run);
   await waitUntil(async () => (await app.core.queue.depth()) === 1, {
