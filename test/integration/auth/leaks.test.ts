@@ -206,7 +206,7 @@ test('[50] random requests of ada’s show and change nothing of bob’s', async
   });
   await Promise.all(lanes);
   expect(await rowsOfBob()).toBe(before);
-}, 90_000);
+}, 240_000);
 
 test('nobody sees anything but what is for everybody', async () => {
   for (const operation of operations) {

@@ -11,7 +11,7 @@ import type { TestApp } from '../../support/app.ts';
 import { createCoreBeside } from '../../support/core-beside.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
-const WAIT = { timeoutMs: 10_000 };
+const WAIT = { timeoutMs: 20_000 };
 /** No process looks by itself, unless the test says so. */
 const QUIET = '100000';
 
@@ -135,14 +135,15 @@ test('a run is built like a client’s, and says which cron it is of', async () 
 
 test('[52] days of downtime are one run, and the next date is to come', async () => {
   await start(QUIET);
-  const cronId = await dueCron('3 days', { schedule: '*/5 * * * *' });
+  // Daily: a date of every five minutes may come between the firing and the look.
+  const cronId = await dueCron('3 days', { schedule: '0 3 * * *' });
   await fireAll();
   expect(await runsOf(cronId)).toHaveLength(1);
   const { next_run_date: next } = await cronRow(cronId);
   const { rows } = await app.core.pool.query<{ now: Date }>('SELECT now() AS now');
   const waitMs = (next?.getTime() ?? 0) - (rows[0]?.now.getTime() ?? 0);
   expect(waitMs).toBeGreaterThan(0);
-  expect(waitMs).toBeLessThanOrEqual(300_000);
+  expect(waitMs).toBeLessThanOrEqual(86_400_000);
 });
 
 test('[52] when the process that fires dies in the middle, another fires', async () => {

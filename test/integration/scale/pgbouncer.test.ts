@@ -31,7 +31,7 @@ describeWith('pgbouncer', 'pgbouncer', 'behind pgbouncer in transaction mode', (
         redis,
         graph,
         databaseUrl: (url) => pooler.through(url),
-        environment: { WORKER_HEARTBEAT_INTERVAL: '0.2', WORKER_HEARTBEAT_TTL: '2' },
+        environment: { WORKER_HEARTBEAT_INTERVAL: '0.2', WORKER_HEARTBEAT_TTL: '6' },
       });
       try {
         await Promise.all(
