@@ -192,6 +192,8 @@ const Environment = z.object({
   OPS_PASSWORD: z.string().min(8).optional(),
   /** false: jobs can be removed and added by hand at /ops. */
   OPS_READ_ONLY: flag(true),
+  /** Where the bundles of `ui` are; unset: a server builds them when it starts. Set by `serve --processes` for its processes. */
+  UI_BUNDLES_DIR: z.string().min(1).optional(),
   BODY_BYTES_MAX: count(32 * 1024 * 1024, 1_024, 1024 * 1024 * 1024),
   LANGGRAPH_CONFIG_PATH: z.string().default('langgraph.json'),
   /** JSON: configuration of the graphs' default assistants, `{"agent": {"configurable": {}, "context": {}}}`. */

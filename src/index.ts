@@ -4,7 +4,7 @@
  */
 export { AppError, ERROR_CODES } from './errors.ts';
 export type { ErrorCode } from './errors.ts';
-export type { ConsumerBatch, ConsumerFunction } from './maintenance/consumer-group-sender.ts';
+export type { ConsumerBatch, ConsumerFunction } from './maintenance/consumer-group-delivery.ts';
 export {
   ActorBuilder,
   ActorTimeoutError,

@@ -48,6 +48,10 @@ const VERSIONED = 'assistant_id, version, graph_id, name, description, config, c
 export const assistantIdOf = (named: string): string =>
   isGuid(named) ? named.toLowerCase() : defaultAssistantId(named);
 
+/** Whether this id is that of the graph's default assistant, which only a server that has the graph makes. */
+export const isDefaultAssistant = (assistantId: string, graphId: string): boolean =>
+  assistantId.toLowerCase() === defaultAssistantId(graphId);
+
 /** By graph: `context`, and the rest is the config. */
 export type AssistantDefaults = Readonly<
   Record<string, Readonly<Record<string, unknown>> & { readonly context?: unknown }>
@@ -55,7 +59,9 @@ export type AssistantDefaults = Readonly<
 
 /**
  * Makes the default assistants of a deployment's graphs where they are missing; any number of servers may do so
- * at once. `defaults` also reach those that are there, as long as nobody has made a version of their own.
+ * at once. `defaults` also reach those that are there, as long as nobody has made a version of their own. What a client made
+ * under such an id before the graph was there goes: it began as another graph's, because of its own graph it cannot
+ * be made (`isDefaultAssistant`).
  */
 export async function ensureSystemAssistants(
   db: Db,
@@ -67,6 +73,12 @@ export async function ensureSystemAssistants(
     const { context, ...config } = defaults[graph] ?? {};
     return { id: defaultAssistantId(graph), graph, config, context: context ?? {} };
   });
+  await db.query(
+    `DELETE FROM assistants a USING json_to_recordset($1) AS d (id uuid, graph text)
+     WHERE a.assistant_id = d.id AND EXISTS (SELECT 1 FROM assistant_versions v
+       WHERE v.assistant_id = d.id AND v.version = 1 AND v.graph_id <> d.graph)`,
+    [JSON.stringify(rows)],
+  );
   await db.query(
     `WITH made AS (
        INSERT INTO assistants AS a (assistant_id, graph_id, name, metadata, config, context)

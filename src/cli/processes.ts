@@ -5,6 +5,7 @@
  */
 import cluster from 'node:cluster';
 import type { Worker } from 'node:cluster';
+import type { Config } from '../config.ts';
 import { AppError } from '../errors.ts';
 import { answerGathering } from '../telemetry/exposition.ts';
 import { createLog } from '../telemetry/log.ts';
@@ -39,9 +40,17 @@ export function processCount(text: string | undefined): number {
   );
 }
 
+/** What is made once, for all processes. */
+export interface Shared {
+  readonly environment: Readonly<Record<string, string>>;
+  /** After the last process has ended. */
+  remove(): Promise<void>;
+}
+
 /**
  * Runs `one` here, or this same command line in `count` processes.
  * @param overrides variables that the command's options set
+ * @param share makes what the processes have in common; not called for one. Must not reject
  * @returns the exit code: 1 when no process ever became ready
  */
 export async function runProcesses(
@@ -49,19 +58,23 @@ export async function runProcesses(
   count: number,
   overrides: Readonly<Record<string, string>>,
   one: () => Promise<number>,
+  share?: (config: Config, log: Log) => Promise<Shared>,
 ): Promise<number> {
   if (count === 1 || cluster.isWorker) return one();
   const config = readProjectConfig(overrides);
   const log = createLog(logOptions(config, name));
   const signalled = nextSignal();
   const database = await ensureDatabase(config, log);
+  const shared = await share?.(config, log);
   const supervisor = supervise(log, count, (place) => ({
+    ...shared?.environment,
     DATABASE_URL: database.url,
     WORKER_ID: `${config.WORKER_ID}-${place}`,
   }));
   const reason = await Promise.race([signalled, supervisor.failed]);
   log.info(`${reason}: stopping`, { processes: count });
   await supervisor.stop(stopLimitMs(config) + KILL_AFTER_MS);
+  await shared?.remove();
   await database.stop();
   return supervisor.everReady() ? 0 : 1;
 }

@@ -6,6 +6,7 @@ import type { Service } from '../lib/service.ts';
 import { createServer } from '../server/server.ts';
 import { processCount, runProcesses } from './processes.ts';
 import { runServices } from './run-services.ts';
+import { shareUi } from './shared-ui.ts';
 
 export function serveCommand(options: {
   host?: string;
@@ -20,7 +21,11 @@ export function serveCommand(options: {
     ...(core.config.ENABLE_WORKERS ? [] : [preloadGraphs(core), createWorkerOf(core)]),
     createServer(core),
   ];
-  return runProcesses('serve', processCount(options.processes), overrides, () =>
-    runServices('serve', services, overrides),
+  return runProcesses(
+    'serve',
+    processCount(options.processes),
+    overrides,
+    () => runServices('serve', services, overrides),
+    shareUi,
   );
 }

@@ -16,21 +16,24 @@ export async function collectMarks(db: Db): Promise<{ more: boolean }> {
     text: `
       WITH lock AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(${COLLECT_LOCK}) AS mine),
       taken AS MATERIALIZED (
-        SELECT position, thread_id, from_seq FROM consumer_group_marks
+        SELECT position, thread_id, from_seq, marked_at FROM consumer_group_marks
         WHERE (SELECT mine FROM lock) ORDER BY position LIMIT ${MARKS_MAX} FOR UPDATE
       ), gone AS (
         DELETE FROM consumer_group_marks m USING taken WHERE m.position = taken.position
       ), marked AS MATERIALIZED (
-        SELECT t.thread_id, t.archived_seq, m.from_seq
-        FROM (SELECT thread_id, min(from_seq) AS from_seq FROM taken GROUP BY thread_id) m
+        SELECT t.thread_id, t.archived_seq, m.from_seq, m.marked_at
+        FROM (SELECT thread_id, min(from_seq) AS from_seq, min(marked_at) AS marked_at FROM taken GROUP BY thread_id) m
         JOIN threads t USING (thread_id) ORDER BY t.thread_id FOR KEY SHARE OF t
       ), placed AS (
-        INSERT INTO consumer_group_positions AS p (group_id, thread_id, seq, archived_seq)
-        SELECT g.group_id, m.thread_id, CASE WHEN g.from_start THEN 0 ELSE m.from_seq END, m.archived_seq
+        INSERT INTO consumer_group_positions AS p (group_id, thread_id, seq, archived_seq, waiting_since)
+        SELECT g.group_id, m.thread_id, CASE WHEN g.from_start THEN 0 ELSE m.from_seq END, m.archived_seq, m.marked_at
         FROM consumer_groups g CROSS JOIN marked m
         WHERE g.thread_id IS NULL OR g.thread_id = m.thread_id ORDER BY 1, 2
         ON CONFLICT (group_id, thread_id) DO UPDATE SET
           archived_seq = greatest(p.archived_seq, excluded.archived_seq),
+          waiting_since = CASE WHEN p.archived_seq > p.seq THEN p.waiting_since ELSE excluded.waiting_since END,
+          rest_from = CASE WHEN p.archived_seq > p.seq THEN coalesce(p.rest_from, p.archived_seq) END,
+          rest_since = CASE WHEN p.archived_seq > p.seq THEN coalesce(p.rest_since, excluded.waiting_since) END,
           next_attempt_at = CASE WHEN p.archived_seq > p.seq THEN p.next_attempt_at ELSE now() END
       )
       SELECT count(*) AS n FROM taken`,

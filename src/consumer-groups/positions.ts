@@ -13,7 +13,8 @@ export interface ClaimedPosition {
   thread_id: string;
   seq: number;
   archived_seq: number;
-  batch_to: number | null;
+  /** No further than this: who tries again, also after a process that died, gives the same batch. */
+  batch_to: number;
   claims: number;
   /** With this one. */
   attempts: number;
@@ -44,7 +45,7 @@ export async function claimPosition(
         ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
       )
       UPDATE consumer_group_positions p SET claims = claims + 1, attempts = attempts + 1,
-        next_attempt_at = now() + $2 * interval '1 ms'
+        batch_to = coalesce(batch_to, archived_seq), next_attempt_at = now() + $2 * interval '1 ms'
       FROM due WHERE p.group_id = due.group_id AND p.thread_id = due.thread_id
       RETURNING p.group_id, p.thread_id, seq, archived_seq, batch_to, claims, attempts`,
     values: [groupIds, leaseMs],
@@ -56,12 +57,17 @@ type Claim = Pick<ClaimedPosition, 'group_id' | 'thread_id' | 'claims'>;
 
 const OWN = 'group_id = $1 AND thread_id = $2 AND claims = $3';
 
+/** With $4, up to which nothing waits any more. What waited longest is what came next (migration 0021). */
+const MOVED = `seq = $4, attempts = 0, batch_to = NULL, next_attempt_at = now(),
+  waiting_since = CASE WHEN $4 >= rest_from THEN rest_since ELSE waiting_since END,
+  rest_since = CASE WHEN $4 >= rest_from THEN NULL ELSE rest_since END,
+  rest_from = CASE WHEN $4 >= rest_from THEN NULL ELSE rest_from END`;
+
 /** Delivered up to `end`. @returns false when the claim was lost meanwhile; nothing is written then */
 export async function advance(db: Db, claim: Claim, end: number): Promise<boolean> {
   const { rowCount } = await db.query({
     name: 'advance-consumer-group-position',
-    text: `UPDATE consumer_group_positions SET seq = $4, attempts = 0, batch_to = NULL, last_error = NULL,
-             next_attempt_at = now() WHERE ${OWN}`,
+    text: `UPDATE consumer_group_positions SET ${MOVED}, last_error = NULL WHERE ${OWN}`,
     values: [claim.group_id, claim.thread_id, claim.claims, end],
   });
   return rowCount === 1;
@@ -98,8 +104,7 @@ export async function bury(
     name: 'bury-consumer-group-batch',
     text: `
       WITH moved AS (
-        UPDATE consumer_group_positions SET seq = $4, attempts = 0, batch_to = NULL, last_error = $5,
-          next_attempt_at = now() WHERE ${OWN} RETURNING group_id, thread_id
+        UPDATE consumer_group_positions SET ${MOVED}, last_error = $5 WHERE ${OWN} RETURNING group_id, thread_id
       )
       INSERT INTO consumer_group_dead_letters (dead_letter_id, group_id, thread_id, seq, term, attempts, error)
       SELECT gen_random_uuid(), group_id, thread_id, e.seq, e.term, $6, $5

@@ -1,8 +1,8 @@
 /**
  * Fires one cron that is due: its run, the record of the date and the next date, in one transaction. Any number of
  * processes try; the row's lock lets one of them, and when it dies the transaction never was and another
- * does it. A date whose run cannot be made (its thread is busy and the strategy is reject, its assistant is
- * gone) is recorded with the reason and passed over: a cron never blocks the others.
+ * does it. A date whose run cannot be made (its thread is busy and the strategy is reject, its maker may
+ * not any more) is recorded with the reason and passed over: a cron never blocks the others.
  */
 import { isTransient, transaction } from '../postgres/pool.ts';
 import type { Db } from '../postgres/pool.ts';

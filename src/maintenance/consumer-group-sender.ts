@@ -1,9 +1,9 @@
 /**
- * Delivers to consumer groups. Any number of processes do, each with a bounded number of attempts under way and a
- * smaller number per group, so that one that hangs does not hold up the others. Runs do not notice.
+ * Finds what consumer groups are due, and keeps what became of it (how it is handed over: consumer-group-delivery.ts). Any
+ * number of processes do, each with a bounded number of attempts under way and a smaller number per group, so that
+ * one that hangs does not hold up the others. Runs do not notice.
  */
-import { bodyOf, deliveryIdOf, readBatch } from '../consumer-groups/batch.ts';
-import type { BatchEvent } from '../consumer-groups/batch.ts';
+import { readBatch } from '../consumer-groups/batch.ts';
 import {
   claimDeadLetter,
   failDeadLetter,
@@ -21,10 +21,9 @@ import type { Pool } from '../postgres/pool.ts';
 import type { Signals } from '../postgres/signals.ts';
 import { EVERYTHING } from '../postgres/visibility.ts';
 import type { Tell } from '../telemetry/tell.ts';
-import type { AddressGuard } from '../webhooks/addresses.ts';
-import { post } from '../webhooks/post.ts';
-import { backOffMs, CLAIM_MARGIN_MS, reasonOf, settle } from '../webhooks/retry.ts';
-import { deliveryHeaders } from '../webhooks/signature.ts';
+import { backOffMs, CLAIM_MARGIN_MS, settle } from '../webhooks/retry.ts';
+import { createDelivery } from './consumer-group-delivery.ts';
+import type { DeliveryDeps } from './consumer-group-delivery.ts';
 import { createLanes } from './lanes.ts';
 
 /** Attempts under way for one group, per process. */
@@ -33,36 +32,13 @@ const PER_GROUP_MAX = 4;
 const LOOK_MS = 200;
 const DIED = 'every attempt was broken off: the processes that made them died, or took too long';
 
-/** What a function of the project is called with. */
-export interface ConsumerBatch {
-  readonly consumer_group: string;
-  readonly thread_id: string;
-  /** Of dead letters, out of order. */
-  readonly replay: boolean;
-  readonly events: readonly (Omit<BatchEvent, 'data'> & {
-    /** The same however often it comes: `<thread>:<seq>-<term>`. */
-    readonly id: string;
-    readonly data: unknown;
-  })[];
-  /** Aborted when the time for this attempt is over. */
-  readonly signal: AbortSignal;
-}
-
-/** Delivered when it returns, or its promise resolves. */
-export type ConsumerFunction = (batch: ConsumerBatch) => unknown;
-
-export interface ConsumerGroupSenderDeps {
+export interface ConsumerGroupSenderDeps extends DeliveryDeps {
   readonly pool: Pool;
   readonly signals: Signals;
   readonly tell: Tell;
-  readonly guard: AddressGuard;
-  readonly secret: string | undefined;
-  /** By the name of their group. */
-  readonly functions: ReadonlyMap<string, ConsumerFunction>;
   /** The project's groups. */
   readonly declared: readonly NewConsumerGroup[];
   readonly concurrency: number;
-  readonly timeoutMs: number;
   readonly attemptsMax: number;
   /** Before the second attempt; the later ones wait longer and longer, up to an hour. */
   readonly firstRetryMs: number;
@@ -80,6 +56,7 @@ export function createConsumerGroupSender(deps: ConsumerGroupSenderDeps): Consum
   const { pool } = deps;
   const leaseMs = deps.timeoutMs + CLAIM_MARGIN_MS;
   const retryMs = (attempts: number): number => backOffMs(deps.firstRetryMs, attempts);
+  const { send } = createDelivery(deps);
   const lanes = createLanes({
     concurrency: deps.concurrency,
     perReceiverMax: PER_GROUP_MAX,
@@ -172,15 +149,16 @@ export function createConsumerGroupSender(deps: ConsumerGroupSenderDeps): Consum
   }
 
   async function deliver(group: ConsumerGroup, position: ClaimedPosition): Promise<void> {
-    const { thread_id: threadId, seq: after, batch_to: batchTo, attempts } = position;
-    const to = batchTo ?? position.archived_seq;
+    const { thread_id: threadId, seq: after, batch_to: to, attempts } = position;
     const { events, end } = await readBatch(pool, group, { threadId, after, to });
     if (events.length === 0) {
       await settle(() => advance(pool, position, end));
       return;
     }
     const error =
-      attempts > deps.attemptsMax ? DIED : await send(group, threadId, { events, replay: false });
+      attempts > deps.attemptsMax
+        ? DIED
+        : await send(group, threadId, { events, replay: false }, lanes.signal);
     if (error === undefined) {
       await release(pool, position);
       return;
@@ -210,7 +188,9 @@ export function createConsumerGroupSender(deps: ConsumerGroupSenderDeps): Consum
       return;
     }
     const error =
-      attempts > deps.attemptsMax ? DIED : await send(group, threadId, { events, replay: true });
+      attempts > deps.attemptsMax
+        ? DIED
+        : await send(group, threadId, { events, replay: true }, lanes.signal);
     if (error === undefined) {
       await releaseDeadLetter(pool, letter);
       return;
@@ -222,63 +202,6 @@ export function createConsumerGroupSender(deps: ConsumerGroupSenderDeps): Consum
         ? removeDeadLetter(pool, letter)
         : failDeadLetter(pool, letter, error, last ? null : retryMs(attempts)),
     );
-  }
-
-  /** @returns null: delivered; a text: why not; undefined: the stop broke it off */
-  async function send(
-    group: ConsumerGroup,
-    threadId: string,
-    batch: { events: readonly BatchEvent[]; replay: boolean },
-  ): Promise<string | null | undefined> {
-    const body = bodyOf(group, threadId, batch);
-    const timeout = AbortSignal.timeout(deps.timeoutMs);
-    const signal = AbortSignal.any([lanes.signal, timeout]);
-    try {
-      if (group.url === null) {
-        await call(group.name, body, signal);
-        return null;
-      }
-      const id = deliveryIdOf(group.group_id, threadId, batch.events);
-      return await postTo(group.url, { id, body, signal });
-    } catch (error) {
-      if (lanes.signal.aborted) return undefined;
-      if (timeout.aborted) return `no answer within ${deps.timeoutMs / 1_000} s`;
-      return reasonOf(error);
-    }
-  }
-
-  async function call(name: string, body: string, signal: AbortSignal): Promise<void> {
-    const batch = { ...(JSON.parse(body) as Omit<ConsumerBatch, 'signal'>), signal };
-    const over = new Promise<never>((_, reject) => {
-      const onAbort = (): void => {
-        reject(new Error('aborted', { cause: signal.reason }));
-      };
-      if (signal.aborted) onAbort();
-      signal.addEventListener('abort', onAbort, { once: true });
-    });
-    await Promise.race([Promise.resolve(batch).then(deps.functions.get(name)), over]);
-  }
-
-  async function postTo(
-    address: string,
-    delivery: { id: string; body: string; signal: AbortSignal },
-  ): Promise<string | null> {
-    const url = new URL(address);
-    deps.guard.check(url);
-    const { id, body, signal } = delivery;
-    const { status, text } = await post({
-      url,
-      body,
-      headers: {
-        'content-type': 'application/json',
-        'user-agent': 'millrace-consumer-group',
-        ...deliveryHeaders(deps.secret, { id, sentAt: new Date(), body }),
-      },
-      lookup: deps.guard.lookup,
-      signal,
-    });
-    if (status >= 200 && status < 300) return null;
-    return `answered ${status}${text === '' ? '' : `: ${text}`}`;
   }
 
   return {

@@ -2,8 +2,11 @@
  * The state of the whole deployment, for metrics, readiness and autoscaling: one look serves all who ask within
  * a second, so that neither scrapers nor probes weigh on Postgres.
  */
+import { readConsumerGroupLag } from '../consumer-groups/lag.ts';
+import type { ConsumerGroupLag } from '../consumer-groups/lag.ts';
 import { readArchiveLag } from '../events/lag.ts';
 import type { ArchiveLag } from '../events/lag.ts';
+import { isTransient } from '../postgres/pool.ts';
 import { readBacklog, wantedWorkers } from '../runs/backlog.ts';
 import type { Backlog } from '../runs/backlog.ts';
 import type { ServerDeps } from './deps.ts';
@@ -17,6 +20,8 @@ const REDIS_LIMIT_MS = 1_000;
 export interface DeploymentState {
   /** undefined: Postgres does not answer. */
   readonly backlog: Backlog | undefined;
+  /** By name, GROUPS_MAX at most; undefined: Postgres does not answer. */
+  readonly consumerGroups: readonly ConsumerGroupLag[] | undefined;
   /** undefined: there is no Redis, or it does not answer. */
   readonly lag: ArchiveLag | undefined;
   /** undefined: the queue cannot tell. */
@@ -36,11 +41,12 @@ export function createDeployment(
   const { config, pool, reader, submit } = deps;
   let last: { at: number; state: Promise<DeploymentState> } | undefined;
 
-  async function backlogNow(): Promise<Backlog | undefined> {
+  /** undefined: it does not answer, refuses, or breaks off. */
+  async function ofPostgres<T>(look: Promise<T>): Promise<T | undefined> {
     try {
-      return await guard.watch(readBacklog(pool));
+      return await guard.watch(look);
     } catch (error) {
-      if (error instanceof PostgresUnavailableError) return undefined;
+      if (error instanceof PostgresUnavailableError || isTransient(error)) return undefined;
       throw error;
     }
   }
@@ -51,8 +57,9 @@ export function createDeployment(
   }
 
   async function lookNow(): Promise<DeploymentState> {
-    const [backlog, lag, wakeUps] = await Promise.all([
-      backlogNow(),
+    const [backlog, consumerGroups, lag, wakeUps] = await Promise.all([
+      ofPostgres(readBacklog(pool)),
+      ofPostgres(readConsumerGroupLag(pool)),
       lagNow(),
       within(submit.queue.depth()),
     ]);
@@ -63,7 +70,7 @@ export function createDeployment(
         max: config.WORKERS_MAX,
         slotsDefault: config.N_JOBS_PER_WORKER,
       });
-    return { backlog, lag, wakeUps, workersWanted };
+    return { backlog, consumerGroups, lag, wakeUps, workersWanted };
   }
 
   return {

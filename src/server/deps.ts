@@ -31,6 +31,8 @@ export interface ServerConfig {
   readonly OPS_USER?: string | undefined;
   readonly OPS_PASSWORD?: string | undefined;
   readonly OPS_READ_ONLY: boolean;
+  /** Bundles that were built before; see ui-bundles.ts. */
+  readonly UI_BUNDLES_DIR?: string | undefined;
   /** What the wanted workers are kept within. */
   readonly WORKERS_MIN: number;
   readonly WORKERS_MAX: number;

@@ -52,7 +52,11 @@ export function createServer(deps: ServerDeps): Server {
   const open = createOpenResponses();
   const custom = createCustomApp(deps.http?.app);
   const servesUi = deps.http?.disabled.includes('ui') !== true;
-  const bundles = createUiBundles(servesUi ? deps.ui : undefined, deps.log);
+  const bundles = createUiBundles(
+    servesUi ? deps.ui : undefined,
+    deps.log,
+    deps.config.UI_BUNDLES_DIR,
+  );
   const guard = createPostgresGuard(deps.pool);
   const context: RouteContext = {
     ...deps,

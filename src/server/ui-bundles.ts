@@ -2,7 +2,8 @@
  * The project's own React components (langgraph.json, `ui`), as @langchain/langgraph-ui bundles them. It is the
  * project's package, found from the project. It works in a process of its own, once, when the server starts (and
  * `millrace dev` starts the server again when a file changes): its compilers stay out of this process' memory, and the
- * files are then served from memory, so that no request ever names a path.
+ * files are then served from memory, so that no request ever names a path. Of several processes on one machine
+ * (`--processes`) the one that starts them builds, into a folder that they read (`buildUi`).
  *
  * A failure does not keep the API from starting: the log tells it, and so does every request for a component.
  */
@@ -37,15 +38,18 @@ export interface UiBundles {
   files(graphId: string): ReadonlyMap<string, Buffer> | undefined;
 }
 
-export function createUiBundles(spec: UiSpec | undefined, log: Log): UiBundles {
+/** @param builtIn a folder that `buildUi` has filled; undefined: `load` builds */
+export function createUiBundles(spec: UiSpec | undefined, log: Log, builtIn?: string): UiBundles {
   let bundles = new Map<string, ReadonlyMap<string, Buffer>>();
   let failure: UiUnavailableError | undefined;
   return {
     async load() {
       if (spec === undefined) return;
       try {
-        bundles = await build(spec);
-        log.info('UI bundles built', { graphs: [...bundles.keys()] });
+        if (builtIn === undefined) {
+          bundles = await build(spec);
+          log.info('UI bundles built', { graphs: [...bundles.keys()] });
+        } else bundles = await readBundles(spec, builtIn);
       } catch (error) {
         failure =
           error instanceof UiUnavailableError
@@ -64,17 +68,41 @@ export function createUiBundles(spec: UiSpec | undefined, log: Log): UiBundles {
 }
 
 async function build(spec: UiSpec): Promise<Map<string, ReadonlyMap<string, Buffer>>> {
-  const module = pathToFileURL(findBundler(spec)).href;
-  const output = await mkdtemp(join(tmpdir(), 'millrace-ui-'));
+  const { folder, remove } = await buildUi(spec);
   try {
-    await runBundler(spec, module, output);
-    const bundles = new Map<string, ReadonlyMap<string, Buffer>>();
-    for (const graphId of Object.keys(spec.components))
-      bundles.set(graphId, await readFiles(join(output, 'public', graphId)));
-    return bundles;
+    return await readBundles(spec, folder);
   } finally {
-    await rm(output, { recursive: true, force: true });
+    await remove();
   }
+}
+
+export interface BuiltUi {
+  readonly folder: string;
+  remove(): Promise<void>;
+}
+
+/** @throws {UiUnavailableError} and what the file system says; nothing is left behind then */
+export async function buildUi(spec: UiSpec): Promise<BuiltUi> {
+  const module = pathToFileURL(findBundler(spec)).href;
+  const folder = await mkdtemp(join(tmpdir(), 'millrace-ui-'));
+  const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  try {
+    await runBundler(spec, module, folder);
+    return { folder, remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+async function readBundles(
+  spec: UiSpec,
+  folder: string,
+): Promise<Map<string, ReadonlyMap<string, Buffer>>> {
+  const bundles = new Map<string, ReadonlyMap<string, Buffer>>();
+  for (const graphId of Object.keys(spec.components))
+    bundles.set(graphId, await readFiles(join(folder, 'public', graphId)));
+  return bundles;
 }
 
 /** @returns the path of the bundler's module */

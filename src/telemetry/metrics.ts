@@ -141,6 +141,24 @@ export function createMetrics() {
       labelNames: ['outcome'] as const,
       registers,
     }),
+    consumerLagEvents: new Gauge({
+      name: 'millrace_consumer_group_lag_events',
+      help: 'Archived events that a consumer group was not given yet',
+      labelNames: ['consumer_group'] as const,
+      registers: [deployment],
+    }),
+    consumerLagSeconds: new Gauge({
+      name: 'millrace_consumer_group_lag_seconds',
+      help: 'How long the oldest of them has waited, at most twice too long; 0 when none does',
+      labelNames: ['consumer_group'] as const,
+      registers: [deployment],
+    }),
+    consumerDeadLetters: new Gauge({
+      name: 'millrace_consumer_group_dead_letters',
+      help: 'Events that a consumer group could not be given, until they are replayed or expire',
+      labelNames: ['consumer_group'] as const,
+      registers: [deployment],
+    }),
     troubles: new Counter({
       name: 'millrace_troubles_total',
       help: 'Failures that the process survived, by what it was doing',
@@ -157,6 +175,7 @@ export function createMetrics() {
     metrics.consumerBatches.inc({ outcome }, 0);
   }
   for (const outcome of ['ok', 'failed']) metrics.sweeps.inc({ outcome }, 0);
+  for (const outcome of ['fired', 'failed']) metrics.cronTicks.inc({ outcome }, 0);
   // Of the deployment: told by who looks it up (server/routes/metrics.ts). A zero would say that nothing waits.
   for (const gauge of [
     metrics.queueOldestSeconds,

@@ -1,4 +1,7 @@
 /** `--processes N`: what users expect of it when one of them dies, when all are to stop, and when none can start. */
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../../src/lib/free-port.ts';
 import { createEmptyDatabase } from '../support/postgres.ts';
@@ -7,6 +10,7 @@ import { startMillrace } from '../support/processes.ts';
 import type { TestProcess } from '../support/processes.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
+const UI_PROJECT = fileURLToPath(new URL('../support/ui-project/langgraph.json', import.meta.url));
 const GRAPHS = fileURLToPath(new URL('./graphs/langgraph.json', import.meta.url));
 const WAIT = { timeoutMs: 20_000 };
 
@@ -107,6 +111,42 @@ test('two processes share the port, and two execute; one that is killed is start
     expect(alive).toEqual([false, false, false]);
   }
 }, 120_000);
+
+test('the components of the project are built once, and each process has them, also one that is started again', async () => {
+  const temporary = mkdtempSync(join(tmpdir(), 'millrace-processes-'));
+  const port = await freePort();
+  const built = await startMillrace(['serve', '--processes', '2'], {
+    env: {
+      ...env,
+      LANGGRAPH_CONFIG_PATH: UI_PROJECT,
+      PORT: String(port),
+      TMPDIR: temporary,
+    },
+    readyTimeoutMs: 60_000,
+    readyLine: /serve ready.*[\s\S]*serve ready/,
+  });
+  started.push(built);
+  const ask = async (): Promise<number> => {
+    const response = await fetch(`http://127.0.0.1:${port}/ui/my-agent`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', connection: 'close' },
+      body: JSON.stringify({ name: 'weather' }),
+    });
+    await response.body?.cancel();
+    return response.status;
+  };
+  process.kill(readyPids(built)[0] ?? 0, 'SIGKILL');
+  await waitUntil(() => readyPids(built).length === 3, WAIT);
+  // Turn by turn.
+  for (let n = 0; n < 4; n++) expect(await ask()).toBe(200);
+  expect(built.output().match(/UI bundles/g)).toHaveLength(1);
+  const folders = (): string[] =>
+    readdirSync(temporary).filter((name) => name.startsWith('millrace-ui-'));
+  expect(folders()).toHaveLength(1);
+  expect(await built.stop()).toBe(0);
+  expect(folders()).toEqual([]);
+  rmSync(temporary, { recursive: true });
+});
 
 test('processes end with the one that started them', async () => {
   const worker = await start('worker');

@@ -7,6 +7,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { RequestHandler } from 'express';
 import { sendText } from '../problem.ts';
+import { createTries } from './tries.ts';
 
 export interface OpsAccess {
   readonly user: string | undefined;
@@ -19,8 +20,9 @@ const digest = (text: string): Buffer => createHash('sha256').update(text).diges
 export function opsAccess({ user, password, development }: OpsAccess): RequestHandler {
   const expected = user === undefined || password === undefined ? undefined : { user, password };
   const wanted = expected && digest(`${expected.user}:${expected.password}`);
+  const tries = createTries();
 
-  return (request, response, next) => {
+  return async (request, response, next) => {
     response.setHeader('cache-control', 'no-store');
     if (!['GET', 'HEAD'].includes(request.method) && !isFromOurPages(request.headers)) {
       sendText(response, 403, 'Changes are taken from the pages of /ops only');
@@ -38,12 +40,15 @@ export function opsAccess({ user, password, development }: OpsAccess): RequestHa
         );
       return;
     }
+    if (await tries.refused(request, response)) return;
     const given = basicCredentials(request.headers.authorization);
     // Digests, because timingSafeEqual wants equal lengths, and a length tells something, too.
     if (given !== undefined && timingSafeEqual(digest(given), wanted)) {
       next();
       return;
     }
+    // Browsers ask without any at first.
+    if (request.headers.authorization !== undefined) await tries.wrong(request, response);
     response.setHeader('www-authenticate', 'Basic realm="millrace ops", charset="UTF-8"');
     sendText(response, 401, 'Unauthorized');
   };

@@ -8,6 +8,7 @@ import {
   countAssistants,
   createAssistant,
   deleteAssistant,
+  isDefaultAssistant,
   listVersions,
   readAssistant,
   searchAssistants,
@@ -61,16 +62,19 @@ export function assistantRoutes(context: RouteContext): Router {
       metadata: body.metadata ?? {},
       if_exists: body.if_exists ?? 'raise',
     });
-    const created = await guard.watch(
-      createAssistant(pool, assistantId, {
-        graphId: body.graph_id,
-        name: body.name ?? 'Untitled',
-        description: body.description ?? null,
-        config: value.config,
-        context: value.context,
-        metadata: value.metadata,
-      }),
-    );
+    // Of a graph that is not there yet it would be in the place of what everybody may run.
+    const created = isDefaultAssistant(assistantId, body.graph_id)
+      ? undefined
+      : await guard.watch(
+          createAssistant(pool, assistantId, {
+            graphId: body.graph_id,
+            name: body.name ?? 'Untitled',
+            description: body.description ?? null,
+            config: value.config,
+            context: value.context,
+            metadata: value.metadata,
+          }),
+        );
     if (created === undefined && body.if_exists !== 'do_nothing')
       throw new AssistantExistsError('Assistant already exists');
     sendJson(response, created ?? (await guard.watch(existing(assistantId, visible))));

@@ -52,7 +52,8 @@ export function metricsRoutes({ deployment, metrics }: RouteContext): Router {
 }
 
 /** What cannot be looked up is absent, not zero: a scrape works without Postgres and without Redis. */
-function show(metrics: Metrics, { backlog, lag, wakeUps, workersWanted }: DeploymentState): void {
+function show(metrics: Metrics, state: DeploymentState): void {
+  const { backlog, consumerGroups, lag, wakeUps, workersWanted } = state;
   const { runsActive, queueDepth } = metrics;
   runsActive.reset();
   queueDepth.reset();
@@ -61,6 +62,18 @@ function show(metrics: Metrics, { backlog, lag, wakeUps, workersWanted }: Deploy
     runsActive.set({ status: 'running' }, backlog.running);
     queueDepth.set({ state: 'due' }, backlog.due);
     queueDepth.set({ state: 'delayed' }, backlog.delayed);
+  }
+  // A group that is gone must not stay where it was.
+  for (const gauge of [
+    metrics.consumerLagEvents,
+    metrics.consumerLagSeconds,
+    metrics.consumerDeadLetters,
+  ])
+    gauge.reset();
+  for (const { name, events, seconds, deadLetters } of consumerGroups ?? []) {
+    metrics.consumerLagEvents.set({ consumer_group: name }, events);
+    metrics.consumerLagSeconds.set({ consumer_group: name }, seconds);
+    metrics.consumerDeadLetters.set({ consumer_group: name }, deadLetters);
   }
   for (const [gauge, value] of [
     [metrics.queueOldestSeconds, backlog?.oldestSeconds],

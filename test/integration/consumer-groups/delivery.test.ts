@@ -1,5 +1,6 @@
 /** Events from the archive to a consumer group, whatever its receiver does. */
 import { createHmac } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
 import { deleteOldDeadLetters } from '../../../src/consumer-groups/dead-letters.ts';
 import { deleteExpiredThreads } from '../../../src/runs/retention.ts';
 import { createCoreBeside } from '../../support/core-beside.ts';
@@ -173,6 +174,33 @@ describe.each(['redis', 'no redis'] as const)('%s', (mode) => {
     await waitUntil(async () => (await letters('dead')).length === 0, WAIT);
     expect(dataOf('dead').toSorted()).toEqual(['a', 'b']);
     for (const { body } of receiver.of('/dead')) expect(body['replay']).toBe(true);
+  });
+
+  test('how far a group is behind is in the metrics, also of a receiver that is away, until it has all', async () => {
+    await createGroup('late', { batch_max: 2 });
+    const lag = async (): Promise<Record<string, number>> => {
+      const text = (await app.call('GET', '/metrics')).text;
+      return Object.fromEntries(
+        [...text.matchAll(/^millrace_consumer_group_(\w+)\{consumer_group="late"\} (\S+)$/gm)].map(
+          ([, name = '', value]) => [name, Number(value)],
+        ),
+      );
+    };
+    const threadId = await createThread();
+    const gate = new Promise<ServerResponse>((resolve) => receiver.answers.push(resolve));
+    await run(threadId, 'a', 'b', 'c', 'd', 'e');
+    const response = await gate;
+    await waitUntil(async () => {
+      const { lag_events: events = 0, lag_seconds: seconds = 0 } = await lag();
+      return events === 5 && seconds > 0.5;
+    }, WAIT);
+    response.writeHead(200).end();
+    await waitUntil(async () => {
+      const { lag_events: events, lag_seconds: seconds } = await lag();
+      return events === 0 && seconds === 0;
+    }, WAIT);
+    expect(dataOf('late')).toEqual(['a', 'b', 'c', 'd', 'e']);
+    expect(await lag()).toEqual({ lag_events: 0, lag_seconds: 0, dead_letters: 0 });
   });
 
   test('two processes: each batch once, threads in their order', async () => {

@@ -87,6 +87,24 @@ describe('with credentials', () => {
   });
 });
 
+test('who guesses is held up, and who only looks is not', async () => {
+  const app = await startTestServer({ redis: true, worker: false, environment: LOGIN });
+  const ask = async (headers: Record<string, string>): Promise<number> =>
+    (await app.call('GET', QUEUES, undefined, headers)).status;
+  for (let n = 0; n < 12; n++) {
+    expect(await ask({})).toBe(401);
+    expect(await ask(ADA)).toBe(200);
+  }
+  for (let n = 0; n < 10; n++) expect(await ask(basic(`ada:guess ${n}`))).toBe(401);
+  const refused = await app.call('GET', QUEUES, undefined, basic('ada:one more'));
+  expect(refused.status).toBe(429);
+  expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(200);
+  // Else the right guess would stand out.
+  expect(await ask(ADA)).toBe(429);
+  expect((await app.call('GET', '/ok')).status).toBe(200);
+  await app.stop();
+});
+
 test('what changes something is taken from its own pages only', async () => {
   const app = await startTestServer({
     redis: true,

@@ -16,6 +16,8 @@ export interface Plan {
   events: number;
   /** Pause after each event. */
   eventMs?: number;
+  /** Before each event the process stands still for so long, as in a tool that computes. */
+  spinMs?: number;
   /** Extra characters in each event. */
   padding?: number;
   /** At the beginning of this step … */
@@ -105,6 +107,7 @@ async function step(
     for (let i = 0; i < (plan.burst ?? 0); i++) emit();
   }
   for (let i = 0; i < plan.events; i++) {
+    for (const until = Date.now() + (plan.spinMs ?? 0); Date.now() < until;);
     if (plan.eventMs !== undefined && plan.eventMs > 0) {
       if (plan.then === 'ignore-signal') await delay(plan.eventMs);
       else
