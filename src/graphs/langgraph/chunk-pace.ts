@@ -16,11 +16,14 @@ export class ChunkPace {
     this.#stop = stop;
   }
 
-  /** After each chunk: settles when the next may come. */
-  async next(): Promise<void> {
-    this.#held = this.room();
-    await this.#held;
-    this.#held = undefined;
+  /** After each chunk: settles when the next may come; undefined: at once, because the graph goes on meanwhile. */
+  next(): Promise<void> | undefined {
+    const room = this.room();
+    if (room === undefined) return undefined;
+    this.#held = room.then(() => {
+      this.#held = undefined;
+    });
+    return this.#held;
   }
 
   /** Settles when what the graph has said by now is in the sink. */
