@@ -27,8 +27,11 @@ export interface ReaderDeps extends PageDeps {
 export interface ReaderSink {
   /** Takes events in order. @returns undefined while there is room, else settles when there is */
   write(batch: LogBatch, runFirst: number): Promise<void> | undefined;
-  /** The reader's position was lost: the last valid one is `to` (runFirst - 1: none of the run). */
-  rewind(to: number, runFirst: number): void;
+  /**
+   * The reader's position was lost: the last valid one is `to` (runFirst - 1: none of the run). Nothing is written
+   * before the promise settles: what comes in the place of lost events must not overtake the news of their loss.
+   */
+  rewind(to: number, runFirst: number): Promise<void> | undefined;
   /** Nothing more will come. */
   end(status: string): void;
 }
@@ -135,7 +138,7 @@ export function openReader(deps: ReaderDeps, options: ReaderOptions, sink: Reade
       if (page === undefined)
         return options.waitForThread === true && term === undefined ? undefined : DELETED;
       if (page.laterStart <= seq) {
-        rewind(page.laterStart - 1);
+        await rewind(page.laterStart - 1);
         continue;
       }
       const before = seq;
@@ -160,12 +163,12 @@ export function openReader(deps: ReaderDeps, options: ReaderOptions, sink: Reade
     return undefined;
   }
 
-  function rewind(to: number): void {
+  function rewind(to: number): Promise<void> | undefined {
     const first = runFirst ?? 1;
     seq = Math.max(to, first - 1);
     term = undefined;
     deps.onRewind(threadId, seq);
-    sink.rewind(seq, first);
+    return sink.rewind(seq, first);
   }
 
   const stopWaiting =

@@ -151,7 +151,7 @@ export function openSse(deps: SseDeps, response: Response, options: SseOptions):
       return frames instanceof Promise ? first(async () => put(await frames)) : put(frames);
     },
     rewind(to, runFirst) {
-      void first(async () => {
+      return first(async () => {
         response.write(await format.rewind(to, runFirst));
       });
     },

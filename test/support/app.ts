@@ -201,7 +201,10 @@ export function readAll(
           );
           return undefined;
         },
-        rewind: (to) => transcript.rewinds.push(to),
+        rewind(to) {
+          transcript.rewinds.push(to);
+          return undefined;
+        },
         end(status) {
           transcript.status = status;
           resolve(transcript);

@@ -6,6 +6,8 @@ import type { Pool } from '../../src/postgres/pool.ts';
 import { waitUntil } from './wait-until.ts';
 
 export interface ArchiveHold {
+  /** Waits until an archiver waits with events in hand: what it took before Redis lost them, it stores nowhere. */
+  caught(): Promise<void>;
   /** Lets go; archivers that wait with events in hand lose their connection first, and so the events. */
   releaseLosing(): Promise<void>;
 }
@@ -14,11 +16,17 @@ export async function holdArchive(pool: Pool, threadId: string): Promise<Archive
   const client = await pool.connect();
   await client.query('BEGIN');
   await client.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR UPDATE', [threadId]);
+  const WAITING = `FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
   return {
+    async caught() {
+      await waitUntil(async () => ((await client.query(`SELECT 1 ${WAITING}`)).rowCount ?? 0) > 0, {
+        timeoutMs: 10_000,
+        what: 'an archiver with events in hand',
+      });
+    },
     async releaseLosing() {
       const { rows } = await client.query<{ pid: number }>(
-        `SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+        `SELECT pid, pg_terminate_backend(pid) ${WAITING}`,
       );
       // A signal takes a moment, and a lock that is free meanwhile would be taken.
       await waitUntil(

@@ -80,7 +80,7 @@ export async function startProcess(
   const started = processHandle(child, child.pid, folder, logFile);
   try {
     await waitUntil(() => isReady(started, options), {
-      timeoutMs: options.readyTimeoutMs ?? 20_000,
+      timeoutMs: options.readyTimeoutMs ?? 60_000,
       what: `${args.join(' ')} to be ready`,
     });
     if (started.ended !== null && (options.readyLine ?? options.readyUrl) !== undefined)

@@ -35,11 +35,8 @@ export function heldSink(
       return ask().then(() => (allowed === true ? sink.write(batch, runFirst) : undefined));
     },
     rewind(to, runFirst) {
-      if (allowed === true) sink.rewind(to, runFirst);
-      else
-        void ask().then(() => {
-          if (allowed === true) sink.rewind(to, runFirst);
-        });
+      if (allowed === true) return sink.rewind(to, runFirst);
+      return ask().then(() => (allowed === true ? sink.rewind(to, runFirst) : undefined));
     },
     end(status) {
       if (asking === undefined || allowed === true) sink.end(status);

@@ -220,9 +220,9 @@ export function openConnection(
         return lookUp(batch, isOld);
       },
       rewind(to) {
-        if (isOld()) return;
+        if (isOld()) return undefined;
         subscriptions.rewind(to);
-        void announce(to, isOld).catch(onFailure);
+        return announce(to, isOld).catch(onFailure);
       },
       end() {
         // The thread was deleted.

@@ -15,6 +15,7 @@ import {
   startTestApp,
 } from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
+import { holdArchive } from '../../support/archive-hold.ts';
 import { createRun } from '../../../src/runs/create.ts';
 import { rollBackRun } from '../../../src/runs/finish.ts';
 import { waitUntil } from '../../support/wait-until.ts';
@@ -68,7 +69,10 @@ function watch(owner: LogOwner, after?: { seq: number; term: number }) {
         batch.events.forEach((_, i) => seen.seqs.push(batch.first + i));
         return undefined;
       },
-      rewind: (to) => seen.rewinds.push(to),
+      rewind(to) {
+        seen.rewinds.push(to);
+        return undefined;
+      },
       end: (status) => (seen.status = status),
     },
   );
@@ -134,13 +138,16 @@ test('a lost live message costs time, no event', async () => {
 
 test('a client that saw events which the log lost is told so once, then reads the true log', async () => {
   const old = await beginRun(app);
+  await archiveRows(app.core.pool, rowsOf(old, 1, 4));
+  const hold = await holdArchive(app.core.pool, old.threadId);
   await append(old, 1, 10);
   const { seen } = watch(old);
   await waitUntil(() => seen.seqs.length === 10, { timeoutMs: 5_000 });
   const log = app.core.keys.log(old.threadId);
-  await archiveRows(app.core.pool, rowsOf(old, 1, 4));
+  await hold.caught();
   // Redis goes back in time, and the worker dies with its memory.
   await app.core.redis?.commands.del(log.meta, log.stream);
+  await hold.releaseLosing();
   await loseLease(app, old);
   const now = await claimTerm(app, old.runId);
   expect(now.start).toBe(5);
@@ -223,7 +230,10 @@ test('a thread is read over the ranges of rolled-back runs, which is no rewind',
         batch.events.forEach((_, i) => seqs.push(batch.first + i));
         return undefined;
       },
-      rewind: (to) => rewinds.push(to),
+      rewind(to) {
+        rewinds.push(to);
+        return undefined;
+      },
       end: () => undefined,
     },
   );
@@ -251,7 +261,10 @@ test('a thread is read over the ranges of rolled-back runs, which is no rewind',
         batch.events.forEach((_, i) => late.push(batch.first + i));
         return undefined;
       },
-      rewind: (to) => rewinds.push(to),
+      rewind(to) {
+        rewinds.push(to);
+        return undefined;
+      },
       end: () => undefined,
     },
   );

@@ -1,4 +1,5 @@
 import { loseLease } from '../../support/app.ts';
+import { holdArchive } from '../../support/archive-hold.ts';
 import { playRun } from '../../support/play-run.ts';
 import { startRedis } from '../../support/redis.ts';
 import { startTestServer } from '../../support/server.ts';
@@ -29,14 +30,15 @@ test('events that Redis and the worker lost together are taken back by a rewind,
     };
     await waitUntil(async () => (await archived()) === 2, { timeoutMs: 5_000 });
     // From here on Postgres gets nothing of it.
-    await app.core.pool.query('ALTER TABLE events ADD CONSTRAINT closed CHECK (seq < 3) NOT VALID');
+    const hold = await holdArchive(app.core.pool, String(threadId));
     const stayed = await openSseClient(app.url + path);
     first.emit('values', { n: 2, lost: true });
     first.emit('values', { n: 3, lost: true });
     await waitUntil(() => stayed.frames.length === 4, { timeoutMs: 5_000 });
+    await hold.caught();
     first.die();
     await redis.flushall();
-    await app.core.pool.query('ALTER TABLE events DROP CONSTRAINT closed');
+    await hold.releaseLosing();
     await loseLease(app, first.owner);
 
     const second = await playRun(app, String(runId));

@@ -1,9 +1,12 @@
 /** Runs of protocol v2 and of the runs API on one thread, seen by readers of either; positions over broken attempts. */
+import { createDeferred } from '../../../src/lib/deferred.ts';
 import { protocolType } from '../../../src/protocol/event.ts';
 import { createThread, newRun } from '../../support/app.ts';
 import { submitRun } from '../../../src/runs/submit.ts';
 import { playRun } from '../../support/play-run.ts';
 import type { PlayedRun } from '../../support/play-run.ts';
+import { holdArchive } from '../../support/archive-hold.ts';
+import type { ArchiveHold } from '../../support/archive-hold.ts';
 import { startTestServer } from '../../support/server.ts';
 import type { TestServer } from '../../support/server.ts';
 import { openSseClient } from '../../support/sse-client.ts';
@@ -132,7 +135,7 @@ test('of a v2 run, v1 readers see the same as modes; the thread stream shows bot
 });
 
 /** Waits until Postgres has the first two events of the thread; from then on it gets none of it. */
-async function closeArchive(threadId: string): Promise<void> {
+async function closeArchive(threadId: string): Promise<ArchiveHold> {
   const { pool } = app.core;
   await waitUntil(
     async () => {
@@ -142,20 +145,19 @@ async function closeArchive(threadId: string): Promise<void> {
       );
       return rows[0]?.archived_seq === 2;
     },
-    { timeoutMs: 5_000 },
+    { timeoutMs: 5_000, what: 'two archived events' },
   );
-  await pool.query(
-    `ALTER TABLE events ADD CONSTRAINT closed CHECK (seq < 3 OR thread_id <> '${threadId}') NOT VALID`,
-  );
+  return holdArchive(pool, threadId);
 }
 
 /** Redis and the worker die together: the log loses what only they had. */
-async function lose(threadId: string, run: PlayedRun): Promise<void> {
+async function lose(threadId: string, run: PlayedRun, hold: ArchiveHold): Promise<void> {
+  await hold.caught();
   run.die();
-  const { pool, redis, keys } = app.core;
+  const { redis, keys } = app.core;
   const log = keys.log(threadId);
   await redis?.commands.del(log.meta, log.stream);
-  await pool.query('ALTER TABLE events DROP CONSTRAINT closed');
+  await hold.releaseLosing();
   await loseLease(app, run.owner);
 }
 
@@ -166,11 +168,11 @@ test('a client that has what the log lost is told so, and takes what comes under
   await socket.send('subscription.subscribe', CHANNELS);
   const { run, runId } = await begin(threadId);
   for (let n = 1; n <= 2; n++) tell(run, { n });
-  await closeArchive(threadId);
+  const hold = await closeArchive(threadId);
   for (let n = 3; n <= 5; n++) tell(run, { n });
   await until(stream, 5);
   await until(socket, 5);
-  await lose(threadId, run);
+  await lose(threadId, run, hold);
   const second = await playRun(app, runId);
   const start = second.owner.start;
   const { term } = second.owner;
@@ -224,6 +226,69 @@ test('a client that has what the log lost is told so, and takes what comes under
   expect(last.events[0]?.event_id).toBe(`${start + 2}-${after.run.owner.term}`);
   last.close();
   await after.run.end();
+});
+
+/** Holds back the answers of one statement, as a busy Postgres does. */
+function holdAnswers(name: string): { readonly held: number; release(): void } {
+  const { pool } = app.core;
+  const query = pool.query.bind(pool) as (...args: unknown[]) => Promise<unknown>;
+  const gate = createDeferred();
+  let held = 0;
+  pool.query = (async (...args: unknown[]) => {
+    const answer = await query(...args);
+    if ((args[0] as { name?: string }).name === name) {
+      held++;
+      await gate.promise;
+    }
+    return answer;
+  }) as typeof pool.query;
+  return {
+    get held() {
+      return held;
+    },
+    release() {
+      pool.query = query as typeof pool.query;
+      gate.resolve();
+    },
+  };
+}
+
+test('what comes in the place of lost events is told after their loss, however long that takes to look up', async () => {
+  const threadId = await createThread(app);
+  const stream = await openEvents(app.url, threadId, CHANNELS);
+  const socket = await openSocket(app.url, threadId);
+  await socket.send('subscription.subscribe', CHANNELS);
+  const { run, runId } = await begin(threadId);
+  for (let n = 1; n <= 2; n++) tell(run, { n });
+  const hold = await closeArchive(threadId);
+  tell(run, { n: 3 });
+  await until(stream, 3);
+  await until(socket, 3);
+  const looks = holdAnswers('thread-term-at-seq');
+  try {
+    await lose(threadId, run, hold);
+    const second = await playRun(app, runId);
+    await waitUntil(() => looks.held >= 2, { timeoutMs: 8_000, what: 'both look up the id' });
+    // It has lost nothing, and what it gets the others get in the same turn.
+    const witness = await openEvents(app.url, threadId, { ...CHANNELS, since: 2 });
+    tell(second, { n: 10 });
+    await until(witness, 1);
+    witness.close();
+    looks.release();
+    for (const client of [stream, socket]) {
+      await until(client, 5);
+      const after = client.events.slice(3).map(({ method, seq }) => [method, seq]);
+      expect(after).toEqual([
+        ['lifecycle', undefined],
+        ['values', 3],
+      ]);
+    }
+    await second.end();
+  } finally {
+    looks.release();
+    stream.close();
+    socket.ws.terminate();
+  }
 });
 
 test('a rolled back run leaves no hole and no event', async () => {
