@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import * as pregel from '../../../src/pregel/index.ts';
 import type { RunKwargs } from '../../../src/runs/run.ts';
-import { createRun } from '../../../src/runs/create.ts';
+import { submitRun } from '../../../src/runs/submit.ts';
 import { createThread, newRun, readAll, startTestApp } from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
 
@@ -131,7 +131,7 @@ describe.each([
     const threadId = await createThread(app);
     const run = newRun(app, threadId, { input: { n: 0 } });
     const kwargs = { ...run.kwargs, ...way, durability } as RunKwargs;
-    await createRun(app.core.pool, { ...run, kwargs });
+    await submitRun(app.core.submit, { ...run, kwargs });
     const { status } = await readAll(app, { threadId, runId: run.runId });
     expect(status).toBe('success');
     const found = await lookedAt(app);
