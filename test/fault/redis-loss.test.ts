@@ -207,7 +207,7 @@ test.each([
     const lost = await cluster.workerOf(runId);
     await cluster.workers.get(lost)?.kill();
     await cluster.redis.flushall();
-    await cluster.startWorker(`after ${lost}`, workerEnv());
+    await cluster.startWorker(`${lost}b`, workerEnv());
     await client.end(30_000);
 
     expect(
