@@ -75,6 +75,8 @@ import { createLeaseKeeper } from './worker/lease-keeper.ts';
 
 /** Enough to be spread over many nodes; each costs every process a connection. */
 const CLUSTER_LOG_SHARDS = 8;
+/** A queue needs less than logs do, and each tag costs every worker two connections. Four reach each of three equal masters. */
+const CLUSTER_QUEUE_TAGS = 4;
 /** At start, how long Redis may take before the process goes on without it. */
 const REDIS_START_MS = 3_000;
 
@@ -126,6 +128,7 @@ export async function createCore(
     config.KEY_PREFIX,
     config.REDIS_LOG_SHARDS ?? (sharded ? CLUSTER_LOG_SHARDS : 1),
   );
+  const queueTagCount = config.REDIS_QUEUE_TAGS ?? (sharded ? CLUSTER_QUEUE_TAGS : 1);
   const redis =
     redisUrl === undefined
       ? undefined
@@ -209,6 +212,7 @@ export async function createCore(
     const bullmq = createBullmqQueue({
       redisUrl: redis.url,
       prefix: config.KEY_PREFIX,
+      tagCount: queueTagCount,
       onTrouble,
       onRefused: (runs) => {
         memoryQueue.wake(runs);
@@ -220,7 +224,12 @@ export async function createCore(
   const board =
     redisUrl === undefined
       ? undefined
-      : createQueueBoard({ redisUrl, prefix: config.KEY_PREFIX, onTrouble });
+      : createQueueBoard({
+          redisUrl,
+          prefix: config.KEY_PREFIX,
+          tagCount: queueTagCount,
+          onTrouble,
+        });
 
   const ends = createRunEnds({ db: pool, signals, onTrouble });
   const hub = createLogHub({ db: pool, signals, ends, keys, redis, onTrouble });
@@ -433,6 +442,7 @@ export async function createCore(
     scripts,
     signals,
     queue,
+    queueTagCount,
     board,
     ends,
     hub,
@@ -535,7 +545,7 @@ export function createWorkerOf(core: Core): Worker {
 }
 
 function createConsumer(
-  { config, names, beside, onTrouble }: Core,
+  { config, names, beside, queueTagCount, onTrouble }: Core,
   redis: NonNullable<Core['redis']>,
   handler: RunHandler,
 ): RunConsumer {
@@ -558,7 +568,13 @@ function createConsumer(
       handler,
     );
   return createBullmqConsumer(
-    { redisUrl: redis.url, prefix: config.KEY_PREFIX, concurrency, onTrouble },
+    {
+      redisUrl: redis.url,
+      prefix: config.KEY_PREFIX,
+      tagCount: queueTagCount,
+      concurrency,
+      onTrouble,
+    },
     beside === undefined ? handler : takeBeside(handler, beside),
   );
 }

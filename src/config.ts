@@ -10,6 +10,7 @@ import type { ContractPreset } from './compat/names.ts';
 import { AppError } from './errors.ts';
 import { QUEUE_BACKENDS } from './queue/port.ts';
 import type { QueueBackend } from './queue/port.ts';
+import { QUEUE_TAGS_MAX } from './queue/tags.ts';
 import { KEY_PATH } from './runs/fairness.ts';
 import { parseRedisAddress, REDIS_URL_EXPECTED } from './redis/address.ts';
 import { redactUrl } from './telemetry/redact.ts';
@@ -63,17 +64,19 @@ const Environment = z.object({
     .optional(),
   /** Hash tags that logs are spread over: each is in one slot of a cluster. Unset: 8 in a cluster, else 1. */
   REDIS_LOG_SHARDS: z.coerce.number().int().min(1).max(256).optional(),
+  /** Hash tags that the run queue (BullMQ) is spread over. Unset: 4 in a cluster, else 1. */
+  REDIS_QUEUE_TAGS: z.coerce.number().int().min(1).max(QUEUE_TAGS_MAX).optional(),
   STREAMING_BACKEND: z.enum(['redis', 'memory']).optional(),
   /** Default: bullmq with Redis, memory without. */
   QUEUE_BACKEND: z.enum(QUEUE_BACKENDS).optional(),
   /**
-   * The second document's variable. Checkpoints are written under the fence of their run's term, in the transaction
-   * that ends it; @langchain/langgraph-checkpoint-redis can do neither, so it is refused by name, not taken silently.
+   * The second document's variable. A checkpoint is written under the fence of its run's term, the last ones in the transaction
+   * that ends it; @langchain/langgraph-checkpoint-redis can do neither (docs/contract.md says what else), so it is refused by name.
    */
   CHECKPOINTER_TYPE: z
     .literal('postgres', {
       message:
-        'expected postgres: checkpoints in Redis would not be fenced, and are not supported. Leave it unset',
+        'expected postgres: with @langchain/langgraph-checkpoint-redis checkpoints would not be fenced, and could not be rolled back, pruned or copied, whatever modules Redis has (docs/contract.md, "Checkpoints in Redis"). Leave it unset, or run the graph on LangGraph with RedisSaver outside of Millrace',
     })
     .default('postgres'),
   /** false, the strict mode: no event is ever stored in Redis; live ones are told by PubSub, Postgres has them all. */

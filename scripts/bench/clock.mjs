@@ -20,11 +20,12 @@ export const median = (values) => {
 /**
  * Runs each of `works` (name → async () → {figure: number}) `rounds` times, taking turns, so that what else the
  * machine does hits all of them alike.
+ * @param more whether there is time for one more round; the first is always done
  * @returns name → {figure: median, …, all: [per round]}
  */
-export async function alternate(rounds, works) {
+export async function alternate(rounds, works, more = () => true) {
   const results = Object.fromEntries(Object.keys(works).map((name) => [name, []]));
-  for (let round = 0; round < rounds; round++)
+  for (let round = 0; round < rounds && (round === 0 || more()); round++)
     for (const [name, work] of Object.entries(works)) results[name].push(await work(round));
   return Object.fromEntries(
     Object.entries(results).map(([name, all]) => {

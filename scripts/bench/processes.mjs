@@ -140,11 +140,11 @@ export function cpuSeconds(pid) {
 export function cpuSecondsOfFamily(pid) {
   const own = cpuSeconds(pid);
   if (own === undefined) return undefined;
-  let sum = own;
-  for (const name of readdirSync('/proc'))
-    if (/^\d+$/.test(name) && Number(statOf(name)?.[1]) === pid) sum += cpuSeconds(name) ?? 0;
-  return sum;
+  return childrenOf(pid).reduce((sum, child) => sum + (cpuSeconds(child) ?? 0), own);
 }
+
+const childrenOf = (pid) =>
+  readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(statOf(name)?.[1]) === pid);
 
 /** Fields of /proc/pid/stat from `state` on: the name before it may contain anything. */
 function statOf(pid) {
@@ -161,6 +161,23 @@ export function residentBytes(pid) {
   try {
     const kib = /VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
     return kib === undefined ? undefined : Number(kib) * 1_024;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The same for a postmaster and all its processes: each page they share counts in parts. */
+export function residentBytesOfFamily(pid) {
+  const of = (one) => {
+    try {
+      const text = readFileSync(`/proc/${one}/smaps_rollup`, 'utf8');
+      return Number(/^Pss:\s+(\d+) kB/m.exec(text)?.[1] ?? 0) * 1_024;
+    } catch {
+      return 0; // ended meanwhile, or not ours to read
+    }
+  };
+  try {
+    return childrenOf(pid).reduce((sum, child) => sum + of(child), of(pid));
   } catch {
     return undefined;
   }

@@ -9,7 +9,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ROOT } from '../prepare.mjs';
 import { createClient } from './client.mjs';
-import { cpuSeconds, cpuSecondsOfFamily, createProcesses } from './processes.mjs';
+import {
+  cpuSeconds,
+  cpuSecondsOfFamily,
+  createProcesses,
+  residentBytes,
+  residentBytesOfFamily,
+} from './processes.mjs';
 
 const PROJECT = fileURLToPath(new URL('project/langgraph.json', import.meta.url));
 /** Runs a worker executes at once: more than the 50 that one row starts together. */
@@ -125,15 +131,26 @@ export async function createStack({ onStart }) {
       postgres,
       server,
       worker,
+      /** Worker processes besides, whose CPU counts as the worker's. */
+      moreWorkers: [],
       /** Another worker process; `env` changes its settings. */
       startWorker: (title, more) => start(title, ['worker'], more),
       /** CPU seconds used so far, by process; undefined figures where there is no /proc. */
       cpu: () => ({
         server: cpuSeconds(stack.server.pid),
-        worker: stack.worker.alive() ? cpuSeconds(stack.worker.pid) : 0,
+        worker: [stack.worker, ...stack.moreWorkers]
+          .filter((one) => one.alive())
+          .reduce((sum, { pid }) => sum + cpuSeconds(pid), 0),
         redis: path === 'redis' ? cpuSeconds(redis.pid) : 0,
         postgres: cpuSecondsOfFamily(postgres.pid),
         load: cpuSeconds(process.pid),
+      }),
+      /** Bytes by process; shared pages of Postgres count once. */
+      memory: () => ({
+        server: residentBytes(stack.server.pid) ?? 0,
+        worker: residentBytes(stack.worker.pid) ?? 0,
+        redis: path === 'redis' ? (residentBytes(redis.pid) ?? 0) : 0,
+        postgres: residentBytesOfFamily(postgres.pid) ?? 0,
       }),
       async stop() {
         client.close();

@@ -2,16 +2,16 @@
 import { randomUUID } from 'node:crypto';
 import { createClient } from './client.mjs';
 
-export const body = (plan) => ({
-  assistant_id: 'emitter',
+export const body = (plan, graph = 'emitter') => ({
+  assistant_id: graph,
   input: plan,
   stream_mode: ['custom'],
 });
 
-/** Starts a run of the emitter graph and follows it. @returns an open stream (client.mjs) */
-export const openOurs = (bench, plan, options = {}) =>
+/** Starts a run of an emitter graph and follows it. @returns an open stream (client.mjs) */
+export const openOurs = (bench, plan, { graph, ...options } = {}) =>
   bench.client.stream('POST', '/runs/stream', {
-    body: body(plan),
+    body: body(plan, graph),
     expect: { from: 0, count: plan.count, idle: plan.gate !== undefined },
     ...options,
   });

@@ -1,4 +1,6 @@
 /** Rows as text: what was measured, its limit, how far it is, and what it should be. */
+import { cpuSum, OTHERS_MAX } from './account.mjs';
+
 const NUMBER = new Intl.NumberFormat('en');
 
 export function figure(value, unit = '') {
@@ -15,7 +17,11 @@ function ratioText({ baseline, ratio }) {
 }
 
 const VERDICT = { true: 'yes', false: 'NO', undefined: '' };
-const COLUMNS = ['row', 'measured', 'baseline', 'ratio', 'target', 'met'];
+export const COLUMNS = ['row', 'measured', 'baseline', 'ratio', 'target', 'met', 'others'];
+
+/** The share of the machine that went elsewhere, when it was more than a little. */
+const othersText = ({ others }) =>
+  others === undefined ? '' : others > OTHERS_MAX ? `${(others * 100).toFixed(0)} %` : 'quiet';
 
 export const cellsOf = (row) => [
   row.title,
@@ -24,6 +30,7 @@ export const cellsOf = (row) => [
   ratioText(row),
   row.target ?? '',
   VERDICT[row.met],
+  othersText(row),
 ];
 
 /** @param paint (code, text) → text */
@@ -51,17 +58,29 @@ export function printNotes(rows, paint) {
       row.note,
       row.cpu && `CPU µs a unit: ${cpuText(row.cpu)}`,
       row.rawCpu && `baseline: ${cpuText(row.rawCpu)}`,
+      row.cpu && `MiB: ${memoryText(row.cpu)}`,
+      row.fewerRounds && `${row.fewerRounds} round(s) only, for want of time`,
     ].filter(Boolean);
-    if (notes.length === 0 && row.detail === undefined) continue;
+    if (notes.length === 0 && row.detail === undefined && row.series === undefined) continue;
     console.log(`${paint(2, row.id)}  ${notes.join('; ')}`);
     for (const [name, n] of row.detail ?? [])
       console.log(`    ${n.toFixed(2).padStart(7)}  ${name}`);
+    for (const point of row.series ?? [])
+      console.log(
+        `    ${Object.entries(point)
+          .map(([name, n]) => `${name} ${figure(n)}`)
+          .join(', ')}`,
+      );
   }
 }
 
 /** The load generator is not what is measured, so the sum is without it. */
-function cpuText({ units, us }) {
-  const parts = Object.entries(us).filter(([, n]) => n > 0);
-  const sum = parts.reduce((all, [name, n]) => (name === 'load' ? all : all + n), 0);
-  return `${figure(sum / units)} (${parts.map(([name, n]) => `${name} ${figure(n / units)}`).join(', ')})`;
+function cpuText(cost) {
+  const parts = Object.entries(cost.us).filter(([, n]) => n > 0);
+  return `${figure(cpuSum(cost))} (${parts.map(([name, n]) => `${name} ${figure(n / cost.units)}`).join(', ')})`;
 }
+
+const memoryText = ({ memory }) =>
+  Object.entries(memory)
+    .map(([name, bytes]) => `${name} ${Math.round(bytes / 1024 ** 2)}`)
+    .join(', ');

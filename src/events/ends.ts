@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { Service } from '../lib/service.ts';
+import { isGuid } from '../ids.ts';
 import { createDeferred } from '../lib/deferred.ts';
 import type { Db } from '../postgres/pool.ts';
 import type { Signals } from '../postgres/signals.ts';
@@ -18,7 +19,15 @@ const EndMessage = z.object({
   status: z.string(),
   lastSeq: z.int().nonnegative(),
   term: z.int().nonnegative(),
+  outcome: z
+    .object({
+      error: z.object({ error: z.string(), message: z.string() }).nullable(),
+      output: z.string().nullable(),
+    })
+    .optional(),
 });
+/** Where a message, as JSON.stringify writes a LogEnd, names its run. */
+const RUN_ID = /^\{"threadId":"[^"]*","runId":"([^"]*)"/;
 
 /** Status of a run that is gone: rolled back, or deleted with its thread. */
 export const DELETED = 'deleted';
@@ -95,6 +104,9 @@ export function createRunEnds(deps: RunEndsDeps): RunEnds {
   }
 
   function receive(message: string): void {
+    // Every server hears of every run: most of them are not waited for here, and need not be parsed.
+    const runId = RUN_ID.exec(message)?.[1];
+    if (runId !== undefined && isGuid(runId) && !listeners.has(runId)) return;
     let parsed: unknown;
     try {
       parsed = JSON.parse(message);

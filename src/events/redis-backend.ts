@@ -106,7 +106,25 @@ export interface LogEnd {
   readonly lastSeq: number;
   /** Term of the event at lastSeq: a reader there with another term has read something else. */
   readonly term: number;
+  /** Short ones go with the message, so that whoever waits need not read the row. Absent: read it. */
+  readonly outcome?: EndOutcome | undefined;
 }
+
+/** How a run ended, as its row says it. */
+export interface EndOutcome {
+  readonly error: { error: string; message: string } | null;
+  /** JSON text of what wait answers; null when there is none. */
+  readonly output: string | null;
+}
+
+/** Characters of an outcome in a message, which every server gets. */
+const OUTCOME_LENGTH_MAX = 8 * 1024;
+
+/** @returns undefined when it is too long for a message */
+export const outcomeToTell = (outcome: EndOutcome): EndOutcome | undefined =>
+  (outcome.output?.length ?? 0) + (outcome.error?.message.length ?? 0) > OUTCOME_LENGTH_MAX
+    ? undefined
+    : outcome;
 
 /**
  * Tells the readers that a run has ended and drops its log, which Postgres now has whole.

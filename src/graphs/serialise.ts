@@ -8,11 +8,13 @@
  */
 import { EventInvalidError } from '../lib/event-invalid.ts';
 
+/** Values looked at to find that none is a message; in larger data the look would cost more than it saves. */
+const PLAIN_PLACES_MAX = 64;
 /** How deep the search for an offending key goes; data nested deeper is named by its prefix. */
 const PATH_DEPTH_MAX = 100;
 
 /** With its true type: undefined, functions, symbols and what a toJSON makes of itself have no text. */
-const stringify: (data: unknown, replacer: typeof flattenMessage) => string | undefined =
+const stringify: (data: unknown, replacer?: typeof flattenMessage) => string | undefined =
   JSON.stringify;
 
 /**
@@ -21,11 +23,26 @@ const stringify: (data: unknown, replacer: typeof flattenMessage) => string | un
  */
 export function encodeData(data: unknown): string {
   try {
-    return stringify(data, flattenMessage) ?? 'null';
+    // Most events are a few plain fields: without a function to call at each of them JSON.stringify takes a third of the time.
+    const text =
+      placesLeft(data, PLAIN_PLACES_MAX) < 0 ? stringify(data, flattenMessage) : stringify(data);
+    return text ?? 'null';
   } catch (cause) {
     const { path, reason } = findOffender(data, [], [], cause);
     throw new EventInvalidError(`cannot be serialised as JSON: ${path} ${reason}`, { cause });
   }
+}
+
+/** @returns how many of `places` are left after `value`; negative: too few, or it holds what must be looked at closely */
+function placesLeft(value: unknown, places: number): number {
+  if (typeof value !== 'object' || value === null) return places - 1;
+  if (isMessage(value) || typeof (value as { toJSON?: unknown }).toJSON === 'function') return -1;
+  let left = places - 1;
+  for (const key in value) {
+    if (left < 0) return -1;
+    left = placesLeft((value as Record<string, unknown>)[key], left);
+  }
+  return left;
 }
 
 /** The value as plain JSON, as a client would parse it. */

@@ -97,6 +97,8 @@ export function createPostgresSignals(db: Db, options: PostgresSignalsOptions): 
   async function send(): Promise<void> {
     if (sending) return;
     sending = true;
+    // What is published in the same turn goes together.
+    await Promise.resolve();
     while (waiting.size > 0) {
       const batch = [...waiting].slice(0, SIGNALS_PER_STATEMENT);
       for (const entry of batch) waiting.delete(entry);

@@ -2,49 +2,49 @@
  * The run queue on BullMQ. A job is {runId} and nothing else; its id is the run and the attempt it asks
  * for, so that adding it again while it waits is a no-op. Jobs are removed when done, whatever came of
  * them: retries and failures are rows, and a job that stays would block its id.
+ *
+ * In a cluster it is several of BullMQ's queues (tags.ts). Which of them a wake-up is in follows from the run, so
+ * it is in one; and every worker listens to all, so it does not matter in which.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Queue, WaitingError, Worker } from 'bullmq';
-import { z } from 'zod';
 import { queueConnection } from '../redis/connect.ts';
 import type { QueueConnection } from '../redis/connect.ts';
+import { JobData, WORKER_OPTIONS } from './bullmq-jobs.ts';
+import { createSeveralConsumer } from './bullmq-several.ts';
 import type { RunConsumer, RunHandler, RunQueue, WakeUp } from './port.ts';
+import { queueTags, tagOfRun } from './tags.ts';
 
-export const RUN_QUEUE_NAME = 'runs';
 /** Jobs of one addBulk call. */
 const ADD_BATCH_MAX = 500;
-/** A worker that does not renew a job for this long is taken for dead by BullMQ; the lease is what counts. */
-const LOCK_MS = 30_000;
-/** BullMQ drops a job that stalled more often; the row decides, so never drop. */
-const STALLED_MAX = 1_000;
 const STOP_LIMIT_MS = 1_000;
-
-export const JobData = z.object({ runId: z.uuid() });
 
 export interface BullmqOptions {
   redisUrl: string;
-  /** Key prefix; in braces, so that all keys of the queue share a cluster slot. */
+  /** Of all keys of the deployment. */
   prefix: string;
+  /** Hash tags that the queue is spread over. Default: 1. */
+  tagCount?: number | undefined;
   onTrouble(what: string, error: unknown): void;
   /** Called with wake-ups that Redis did not take. */
   onRefused(runs: readonly WakeUp[]): void;
 }
 
-export const bullPrefix = (options: Pick<BullmqOptions, 'prefix'>): string =>
-  `{${options.prefix}:queue}`;
-
 export function createBullmqQueue(options: BullmqOptions): RunQueue {
   const { connection, end } = queueConnection(options.redisUrl, 'producer');
-  const queue = new Queue(RUN_QUEUE_NAME, {
-    prefix: bullPrefix(options),
-    connection,
-    defaultJobOptions: { removeOnComplete: true, removeOnFail: true, attempts: 1 },
-  });
-  queue.on('error', (error) => {
-    options.onTrouble('run queue', error);
+  const queues = queueTags(options.prefix, options.tagCount ?? 1).map(({ name, prefix }) => {
+    const queue = new Queue(name, {
+      prefix,
+      connection,
+      defaultJobOptions: { removeOnComplete: true, removeOnFail: true, attempts: 1 },
+    });
+    queue.on('error', (error) => {
+      options.onTrouble('run queue', error);
+    });
+    return queue;
   });
 
-  async function add(runs: readonly WakeUp[]): Promise<void> {
+  async function add(queue: Queue, runs: readonly WakeUp[]): Promise<void> {
     const jobs = runs.map(({ runId, attempt, delayMs }) => ({
       name: 'run',
       data: { runId },
@@ -61,13 +61,22 @@ export function createBullmqQueue(options: BullmqOptions): RunQueue {
   }
 
   const wake: RunQueue['wake'] = (runs) => {
-    for (let i = 0; i < runs.length; i += ADD_BATCH_MAX) void add(runs.slice(i, i + ADD_BATCH_MAX));
+    queues.forEach((queue, tag) => {
+      const own = runs.filter(({ runId }) => tagOfRun(runId, queues.length) === tag);
+      for (let i = 0; i < own.length; i += ADD_BATCH_MAX)
+        void add(queue, own.slice(i, i + ADD_BATCH_MAX));
+    });
   };
-  const depth: RunQueue['depth'] = () => queue.getWaitingCount().catch(() => undefined);
+  /** Of all of them: the sum of some would say that less waits than does. */
+  const depth: RunQueue['depth'] = () =>
+    Promise.all(queues.map((queue) => queue.getWaitingCount())).then(
+      (counts) => counts.reduce((sum, count) => sum + count, 0),
+      () => undefined,
+    );
 
   return {
     wake,
-    // Those that are there are no-ops by their ids.
+    // Those that are there are no-ops by their ids. Counted together: which run a wake-up was sent for does not matter.
     async repair(runs) {
       const waiting = await depth();
       if (waiting === undefined || waiting < runs.length) wake(runs);
@@ -76,10 +85,10 @@ export function createBullmqQueue(options: BullmqOptions): RunQueue {
     // Closing says good-bye to Redis, which fails when Redis is away; and a connection that was just
     // connecting again is ended by disconnect() without saying so.
     stop: () =>
-      Promise.race([
-        queue.close().catch(() => queue.disconnect()),
+      Promise.race<unknown>([
+        Promise.all(queues.map((queue) => queue.close().catch(() => queue.disconnect()))),
         delay(STOP_LIMIT_MS, undefined, { ref: false }),
-      ]).finally(end),
+      ]).then(end),
   };
 }
 
@@ -87,6 +96,10 @@ export function createBullmqConsumer(
   options: Omit<BullmqOptions, 'onRefused'> & { concurrency: number },
   handler: RunHandler,
 ): RunConsumer {
+  const tags = queueTags(options.prefix, options.tagCount ?? 1);
+  const [tag] = tags;
+  if (tag === undefined || tags.length > 1)
+    return createSeveralConsumer({ ...options, tags }, handler);
   let worker: Worker | undefined;
   let open: QueueConnection | undefined;
   let paused: Promise<void> | undefined;
@@ -94,7 +107,7 @@ export function createBullmqConsumer(
     start() {
       open ??= queueConnection(options.redisUrl, 'worker');
       worker ??= new Worker(
-        RUN_QUEUE_NAME,
+        tag.name,
         async (job, token) => {
           const data = JobData.safeParse(job.data);
           if (!data.success) {
@@ -107,11 +120,10 @@ export function createBullmqConsumer(
           throw new WaitingError();
         },
         {
-          prefix: bullPrefix(options),
+          ...WORKER_OPTIONS,
+          prefix: tag.prefix,
           connection: open.connection,
           concurrency: options.concurrency,
-          lockDuration: LOCK_MS,
-          maxStalledCount: STALLED_MAX,
         },
       );
       worker.on('error', (error) => {

@@ -38,6 +38,8 @@ export interface Claim {
   readonly fairKey: string;
   /** Its key has few runs left in the ring and others outside: ring.ts, admit. */
   readonly refill: boolean;
+  /** Others waited in the ring when this one was taken. */
+  readonly more: boolean;
   /** The thread was made for this run alone and has no checkpoint. */
   readonly freshThread: boolean;
   /** Seconds since the run's time had come; of the first attempt that is what it waited for a worker. */
@@ -67,6 +69,7 @@ interface ClaimRow {
   archived_seq: number;
   fair_key: string;
   refill: boolean;
+  more: boolean;
   fresh: boolean;
   due_seconds: number;
 }
@@ -81,6 +84,7 @@ const ELIGIBLE = `
 /** Not one that must wait for its key's limit. */
 const ADMITTED = '(r.ring_at IS NOT NULL OR NOT r.held)';
 
+// started_at: now() is older than the statement's snapshot, so a run could seem to begin before the end of the one before it.
 const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): string => `
   WITH candidate AS MATERIALIZED (${candidate}),
   thread AS MATERIALIZED (
@@ -92,7 +96,7 @@ const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): s
     WHERE r.run_id IN (SELECT run_id FROM candidate) AND ${still} FOR UPDATE OF r SKIP LOCKED
   ), claimed AS (
     UPDATE runs r SET status = 'running', attempt = r.attempt + 1, term = thread.term, worker_id = $1,
-      lease_expires_at = now() + $2 * interval '1 ms', started_at = coalesce(r.started_at, now()),
+      lease_expires_at = now() + $2 * interval '1 ms', started_at = coalesce(r.started_at, clock_timestamp()),
       first_seq = CASE WHEN thread.log_clean THEN coalesce(r.first_seq, thread.archived_seq + 1) ELSE r.first_seq END,
       ring_at = coalesce(r.ring_at, now()), updated_at = now()
     FROM taken, thread WHERE r.run_id = taken.run_id
@@ -110,7 +114,8 @@ const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): s
     c.failures, c.cancel_action, c.first_seq, extract(epoch FROM now() - c.eligible_at)::float8 AS due_seconds,
     thread.log_clean, thread.log_term, thread.archived_seq, thread.fresh, c.fair_key,
     ${ringCount('c.fair_key', RING_LOW)} < ${RING_LOW}
-      AND EXISTS (SELECT 1 FROM runs o WHERE o.fair_key = c.fair_key AND ${OUTSIDE('o')}) AS refill
+      AND EXISTS (SELECT 1 FROM runs o WHERE o.fair_key = c.fair_key AND ${OUTSIDE('o')}) AS refill,
+    EXISTS (SELECT 1 FROM runs o WHERE ${IN_RING('o')} AND o.run_id <> c.run_id) AS more
   FROM claimed c JOIN thread USING (thread_id) LEFT JOIN assistants a ON a.assistant_id = c.assistant_id`;
 
 const CLAIM_ONE = claimSql(
@@ -233,6 +238,7 @@ function fromRow(row: ClaimRow): Claim {
     archivedSeq: row.archived_seq,
     fairKey: row.fair_key,
     refill: row.refill,
+    more: row.more,
     freshThread: row.fresh,
     dueSeconds: row.due_seconds,
   };

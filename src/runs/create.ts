@@ -3,7 +3,8 @@
  * transaction. What follows (a queue job, a cancel message) are hints that the sweeper repeats when lost.
  *
  * The thread's row is locked first and `active_runs` of the locked row decides: a look at the runs
- * table in the same statement would see the snapshot from before the lock.
+ * table in the same statement would see the snapshot from before the lock. Only whether the run may begin at once
+ * although others wait (their time has not come) is such a look: wrong, it costs a wake-up that finds nothing or is late.
  */
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
@@ -39,6 +40,11 @@ export interface NewRun {
   readonly visible: Visibility;
   /** null: no auth is configured. */
   readonly user: RunUser | null;
+  /**
+   * What the assistant's row must be for the run to be made, and the run when it is not; the ids stay the same. Only of a
+   * run on a hidden thread. Absent: it was read for this run.
+   */
+  readonly ofVersion?: { readonly version: string; otherwise(db: Db): Promise<NewRun> };
 }
 
 export interface CreatedRun {
@@ -74,14 +80,20 @@ export async function createRunIn(
   rules: FairnessRules = NO_FAIRNESS,
 ): Promise<CreatedRun> {
   const { multitaskStrategy: strategy, threadId } = newRun;
-  if (newRun.createThread === 'hidden') return insertRun(db, newRun, rules, HIDDEN_SQL);
+  if (newRun.createThread === 'hidden')
+    return insertRun(
+      db,
+      newRun,
+      rules,
+      newRun.ofVersion === undefined ? HIDDEN : HIDDEN_OF_VERSION,
+    );
   const made = newRun.createThread === 'visible' && (await createThreadRow(db, newRun));
   const on = made ? { ...newRun, visible: EVERYTHING } : newRun;
-  if (strategy === 'reject' || strategy === 'enqueue') return insertRun(db, on, rules, INSERT_SQL);
+  if (strategy === 'reject' || strategy === 'enqueue') return insertRun(db, on, rules, ON_THREAD);
   await db.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR NO KEY UPDATE', [threadId]);
   // On a thread that the caller may not see this is taken back: the insert finds no thread.
   const cancelled = await cancelActiveRuns(db, threadId, strategy);
-  return { ...(await insertRun(db, on, rules, INSERT_SQL)), cancelled };
+  return { ...(await insertRun(db, on, rules, ON_THREAD)), cancelled };
 }
 
 /** @returns false when it was there */
@@ -103,43 +115,66 @@ const values = (threadIsFree: string): string => `$2, $1, $3, 'pending', $4, $5,
 const COLUMNS = `run_id, thread_id, assistant_id, status, metadata, kwargs, multitask_strategy,
   created_at, updated_at, eligible_at, auth, priority, fair_key, due, held, ring_at`;
 
-const INSERT_SQL = `
+/** `$15` is which threads the caller may see. */
+const ON_THREAD = {
+  name: 'create-run',
+  text: `
   WITH thread AS MATERIALIZED (
-    SELECT thread_id, active_runs FROM threads
-    WHERE thread_id = $1 AND ${visibleSql('metadata', '$15')} FOR NO KEY UPDATE
+    SELECT thread_id, active_runs, active_runs = 0 OR NOT EXISTS (
+        SELECT 1 FROM runs x WHERE x.thread_id = $1 AND (x.status = 'running'
+          OR x.status = 'pending' AND x.eligible_at <= clock_timestamp() + $7 * interval '1 second')
+      ) AS free
+    FROM threads WHERE thread_id = $1 AND ${visibleSql('metadata', '$15')} FOR NO KEY UPDATE
   ), run AS (
     INSERT INTO runs (${COLUMNS})
-    SELECT ${values('active_runs = 0')} FROM thread WHERE active_runs = 0 OR $6 <> 'reject'
+    SELECT ${values('free')} FROM thread WHERE active_runs = 0 OR $6 <> 'reject'
     RETURNING ${RUN_COLUMNS}
   ), busy AS (
     UPDATE threads t SET status = 'busy', active_runs = t.active_runs + 1, config = $8,
       metadata = t.metadata || $9, updated_at = now()
     FROM run WHERE t.thread_id = run.thread_id
   )
-  SELECT thread.active_runs AS active_before, run.* FROM thread LEFT JOIN run ON true`;
+  SELECT thread.free, run.* FROM thread LEFT JOIN run ON true`,
+  own: ({ visible }: NewRun): unknown[] => [visible.metadata],
+};
 
-const HIDDEN_SQL = `
-  WITH thread AS (
+const hiddenSql = (before: string, from: string): string => `
+  WITH ${before}thread AS (
     INSERT INTO threads (thread_id, hidden, status, active_runs, config, metadata)
-    VALUES ($1, true, 'busy', 1, $8, $9)
+    SELECT $1, true, 'busy', 1, $8, $9 ${from}
   )
-  INSERT INTO runs (${COLUMNS}) SELECT ${values('true')} RETURNING 0 AS active_before, ${RUN_COLUMNS}`;
+  INSERT INTO runs (${COLUMNS}) SELECT ${values('true')} ${from} RETURNING true AS free, ${RUN_COLUMNS}`;
+
+// The hidden thread of a stateless run and its run are one statement: the foreign key is checked at its end.
+const HIDDEN = {
+  name: 'create-run-hidden',
+  text: hiddenSql('', ''),
+  own: (): unknown[] => [],
+};
+/** `$15` is the version of the assistant. */
+const HIDDEN_OF_VERSION = {
+  name: 'create-run-hidden-of-version',
+  text: hiddenSql(
+    'same AS MATERIALIZED (SELECT 1 FROM assistants WHERE assistant_id = $3 AND xmin::text = $15), ',
+    'FROM same',
+  ),
+  own: ({ ofVersion }: NewRun): unknown[] => [ofVersion?.version],
+};
 
 async function insertRun(
   db: Db,
   newRun: NewRun,
   rules: FairnessRules,
-  text: string,
+  statement: typeof ON_THREAD,
 ): Promise<CreatedRun> {
   const priority = newRun.priority ?? 0;
   const key = fairKeyOf(rules, newRun);
   const held = limitOf(rules, key) !== undefined;
-  // The hidden thread of a stateless run and its run are one statement: the foreign key is checked at its end.
   const { rows } = await db.query<
-    Omit<RunRow, 'run_id'> & { active_before: number; run_id: string | null }
+    Omit<RunRow, 'run_id'> & { free: boolean; run_id: string | null }
   >({
-    name: text === HIDDEN_SQL ? 'create-run-hidden' : 'create-run',
-    text,
+    name: statement.name,
+    text: statement.text,
     values: [
       newRun.threadId,
       newRun.runId,
@@ -149,7 +184,7 @@ async function insertRun(
       newRun.multitaskStrategy,
       newRun.afterSeconds,
       JSON.stringify(newRun.threadConfig),
-      text === HIDDEN_SQL
+      newRun.createThread === 'hidden'
         ? { ...newRun.newThreadMetadata, ...newRun.threadMetadata }
         : newRun.threadMetadata,
       newRun.user === null ? null : JSON.stringify(newRun.user),
@@ -157,20 +192,22 @@ async function insertRun(
       key,
       priority * rules.stepSecs,
       held,
-      ...(text === HIDDEN_SQL ? [] : [newRun.visible.metadata]),
+      ...statement.own(newRun),
     ],
   });
   const row = rows[0];
+  if (row === undefined && newRun.ofVersion !== undefined)
+    return createRunIn(db, await newRun.ofVersion.otherwise(db), rules);
   if (row === undefined)
     throw new ThreadNotFoundError(`Thread with ID ${newRun.threadId} not found`);
-  const { active_before: activeBefore, run_id: runId, ...run } = row;
+  const { free, run_id: runId, ...run } = row;
   if (runId === null)
     throw new ThreadBusyError(
       'Thread is already running a task. Wait for it to finish or choose a different multitask strategy.',
     );
   return {
     run: { run_id: runId, ...run },
-    waits: activeBefore > 0,
+    waits: !free,
     heldKey: held ? key : undefined,
     cancelled: [],
   };

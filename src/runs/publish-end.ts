@@ -37,7 +37,8 @@ export function publishEnd(
   unsent: { first: number; events: readonly LogEvent[] },
 ): void {
   const tellByNotify = (): void => {
-    deps.signals.publish('ended', JSON.stringify(end));
+    // A signal is a hint: what it says is read from the row.
+    deps.signals.publish('ended', JSON.stringify({ ...end, outcome: undefined }));
   };
   if (deps.scripts !== undefined && deps.redisLog?.available() === true)
     closeLog(

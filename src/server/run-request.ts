@@ -1,6 +1,7 @@
 /**
  * From a RunCreate body to the run that is stored: assistant, thread and request merged, in this order.
- * One statement reads both rows; the run itself is the next one.
+ * One statement reads both rows; the run itself is the next one. A run on a thread of its own, of an assistant that is
+ * known, is built without a look.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { AssistantNotFoundError, assistantIdOf } from '../assistants/assistant.ts';
@@ -14,6 +15,7 @@ import type { NewRun } from '../runs/create.ts';
 import { USER_KEYS } from '../runs/run.ts';
 import type { RunKwargs } from '../runs/run.ts';
 import { activeTraceparent } from '../telemetry/tracing.ts';
+import type { KnownAssistant, KnownAssistants, StoredConfig } from './known-assistants.ts';
 import { tracerFields } from './langsmith-fields.ts';
 import type { RunCreate } from './schemas/run.ts';
 
@@ -31,25 +33,15 @@ const OF_ONE_RUN = [
 ];
 
 type Fields = Record<string, unknown>;
-interface StoredConfig {
-  tags?: string[];
-  recursion_limit?: number;
-  configurable?: Fields;
-  metadata?: Fields;
-}
-
-interface Parties {
-  assistant_id: string | null;
-  graph_id: string | null;
-  assistant_config: StoredConfig | null;
-  assistant_context: Fields | null;
-  assistant_metadata: Fields | null;
+/** Of a run that may begin: null is what is not there. */
+interface Parties extends Nullable<KnownAssistant> {
   thread_config: StoredConfig | null;
   thread_metadata: Fields | null;
 }
+type Nullable<T> = { [K in keyof T]: T[K] | null };
 
 const PARTIES = `
-  SELECT a.assistant_id, a.graph_id, a.config AS assistant_config, a.context AS assistant_context,
+  SELECT a.assistant_id, a.xmin::text AS version, a.graph_id, a.config AS assistant_config, a.context AS assistant_context,
     a.metadata AS assistant_metadata, t.config AS thread_config, t.metadata AS thread_metadata
   FROM (SELECT 1) AS one
   LEFT JOIN assistants a ON a.assistant_id = $1
@@ -58,6 +50,7 @@ const PARTIES = `
 /**
  * @param threadId undefined: a stateless run, on a thread of its own
  * @param access of who asks for the run
+ * @param known undefined: the assistant is looked up
  * @throws {AssistantNotFoundError} also when the caller may not see it
  * @throws {AuthRefusedError | AuthFailedError}
  */
@@ -67,15 +60,66 @@ export async function newRunOf(
   threadId: string | undefined,
   headers: IncomingHttpHeaders,
   access: Access,
+  known?: KnownAssistants,
 ): Promise<NewRun> {
   const runId = newId();
   const { body, visible } = await permittedRun(access, given, threadId, runId);
-  const { rows } = await db.query<Parties>({
-    name: 'run-parties',
-    text: PARTIES,
-    values: [assistantIdOf(body.assistant_id), threadId, visible.metadata],
-  });
-  const parties = rows[0];
+  const ownThreadId = threadId ?? newId();
+  const assistantId = assistantIdOf(body.assistant_id);
+  const asked = { runId, ownThreadId, threadId, headers, access, visible };
+
+  async function lookUp(on: Db): Promise<NewRun> {
+    const { rows } = await on.query<Parties>({
+      name: 'run-parties',
+      text: PARTIES,
+      values: [assistantId, threadId, visible.metadata],
+    });
+    const parties = rows[0];
+    const assistant = parties && assistantOf(parties);
+    if (assistant !== undefined) known?.learn(assistant);
+    return buildRun(on, body, asked, parties);
+  }
+
+  const assistant = threadId === undefined ? known?.get(assistantId) : undefined;
+  if (assistant === undefined) return lookUp(db);
+  const ofVersion = {
+    version: assistant.version,
+    otherwise(on: Db): Promise<NewRun> {
+      known?.forget(assistantId);
+      return lookUp(on);
+    },
+  };
+  return { ...(await buildRun(db, body, asked, { ...assistant, ...NO_THREAD })), ofVersion };
+}
+
+const NO_THREAD = { thread_config: null, thread_metadata: null };
+
+/** @returns undefined when there is none */
+function assistantOf({
+  thread_config: _config,
+  thread_metadata: _metadata,
+  ...assistant
+}: Parties): KnownAssistant | undefined {
+  const { assistant_id: id, version, graph_id: graphId } = assistant;
+  if (id === null || version === null || graphId === null) return undefined;
+  return { ...assistant, assistant_id: id, version, graph_id: graphId };
+}
+
+async function buildRun(
+  db: Db,
+  body: RunCreate,
+  of: {
+    runId: string;
+    ownThreadId: string;
+    /** Of the request. */
+    threadId: string | undefined;
+    headers: IncomingHttpHeaders;
+    access: Access;
+    visible: Visibility;
+  },
+  parties: Parties | undefined,
+): Promise<NewRun> {
+  const { runId, threadId, headers, access, visible } = of;
   const { assistant_id: assistantId, graph_id: graphId } = parties ?? {};
   if (
     parties === undefined ||
@@ -90,7 +134,7 @@ export async function newRunOf(
 
   const ids = {
     run_id: runId,
-    thread_id: threadId ?? newId(),
+    thread_id: of.ownThreadId,
     graph_id: graphId,
     assistant_id: assistantId,
   };

@@ -2,10 +2,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Response } from 'express';
 import { DELETED } from '../events/ends.ts';
+import type { LogEnd } from '../events/redis-backend.ts';
 import { isTransient } from '../postgres/pool.ts';
 import type { Db } from '../postgres/pool.ts';
 import { EVERYTHING } from '../postgres/visibility.ts';
-import { isTerminal } from '../runs/run.ts';
+import { isTerminal, RUN_STATUSES } from '../runs/run.ts';
 import { readOutcome } from '../runs/find.ts';
 import type { Outcome } from '../runs/find.ts';
 import { cancel } from '../runs/submit.ts';
@@ -72,7 +73,9 @@ export async function answerWithEnd(
     if (outcome === undefined || !isTerminal(outcome.status)) {
       const end = await ended;
       outcome =
-        end.status === DELETED ? undefined : await outcomeOf(context.pool, runId, gone.signal);
+        end.status === DELETED
+          ? undefined
+          : (toldBy(end) ?? (await outcomeOf(context.pool, runId, gone.signal)));
     }
     const text = (await options.answer?.()) ?? answerOf(outcome);
     endTimers();
@@ -85,6 +88,12 @@ export async function answerWithEnd(
     // When the look has answered, nobody listens any more.
     gone.abort(NOT_WAITING);
   }
+}
+
+/** The end was told after its commit: what it says stands in the row. */
+function toldBy({ status, outcome }: LogEnd): Outcome | undefined {
+  const known = RUN_STATUSES.find((one) => one === status);
+  return outcome === undefined || known === undefined ? undefined : { status: known, ...outcome };
 }
 
 /** Tries again while Postgres is away: after an error the client would send its request, and so its run, anew. */

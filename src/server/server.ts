@@ -16,6 +16,7 @@ import { cors } from './cors.ts';
 import { createCustomApp } from './custom-app.ts';
 import { createDeployment } from './deployment.ts';
 import type { ServerDeps } from './deps.ts';
+import { createKnownAssistants } from './known-assistants.ts';
 import { createOpenResponses } from './open-responses.ts';
 import { isLoopbackHost } from './ops/access.ts';
 import { OPS_PATH, opsRoutes } from './ops/ops.ts';
@@ -59,6 +60,7 @@ export function createServer(deps: ServerDeps): Server {
     guard,
     deployment: createDeployment(deps, guard),
     attempts: createTermAttempts(deps.pool),
+    assistants: createKnownAssistants(),
     suffixes: createIdSuffixes(deps.pool),
   };
   const http = createHttpServer(

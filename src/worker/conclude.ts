@@ -4,6 +4,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LogOwner } from '../events/backend.ts';
+import { outcomeToTell } from '../events/redis-backend.ts';
+import type { EndOutcome } from '../events/redis-backend.ts';
 import type { LogWriter } from '../events/writer.ts';
 import { isTransient } from '../postgres/pool.ts';
 import type { Pool } from '../postgres/pool.ts';
@@ -69,9 +71,16 @@ export async function endRun(
   }
   deps.tell.runEnded(owner, status);
   const { threadId, runId, lastSeq, term } = ending;
-  publishEnd(deps, owner, { threadId, runId, status, lastSeq, term }, finished.next, unsent);
+  const end = { threadId, runId, status, lastSeq, term, outcome: toldOf(ending) };
+  publishEnd(deps, owner, end, finished.next, unsent);
   if (ending.webhook !== null) deps.signals.publish('webhook', runId);
 }
+
+/** As readOutcome would find it; a thread whose values the run has left alone is looked at. */
+const toldOf = ({ error, output, state }: RunEnding): EndOutcome | undefined =>
+  output === null && state === null
+    ? undefined
+    : outcomeToTell({ error, output: output ?? state?.values ?? null });
 
 const hasCheckpoints = ({ checkpoints }: RunEnding): boolean =>
   checkpoints !== undefined && checkpoints.checkpoints.length + checkpoints.writes.length > 0;

@@ -35,7 +35,8 @@ export function endingOf(
     rootLifecycle(claim, rootStatus(status, threadStatus), error?.message),
   );
   const values = state === undefined ? null : encodeData(state.values);
-  const output = result === null ? null : encodeData(result.output);
+  const output =
+    result === null ? null : result.output === state?.values ? values : encodeData(result.output);
   const ending: RunEnding = {
     threadId: owner.threadId,
     runId: owner.runId,

@@ -78,7 +78,8 @@ export function createWorker(deps: WorkerDeps): Worker {
       waiting.shift()?.();
       // With its end, another of its key may begin.
       if (limitOf(deps.fairness, claim.fairKey) !== undefined) void letIn(deps, claim.fairKey);
-      if (!deps.wakeUpsWork()) void look(false);
+      // Behind a run on a thread of its own no other waits.
+      if (!deps.wakeUpsWork() && !(ringEmpty && claim.freshThread)) void look(false);
     });
     if (claim.refill) void refill(claim.fairKey);
     return run;
@@ -87,12 +88,12 @@ export function createWorker(deps: WorkerDeps): Worker {
   /** Never two slots for one run: the claim's is given up as the run takes its own. */
   function take(
     ask: (lastChances: boolean) => Promise<Claim | undefined>,
-  ): Promise<ActiveRun | undefined> {
+  ): Promise<{ run: ActiveRun; more: boolean } | undefined> {
     const begun = performance.now();
     const taking = lastChance.claim(ask).then(
       (claim) => {
         claims.delete(taking);
-        return claim && begin(claim, begun);
+        return claim && { run: begin(claim, begun), more: claim.more };
       },
       (error: unknown) => {
         claims.delete(taking);
@@ -142,7 +143,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     if (stopping) return false;
     let run: ActiveRun | undefined;
     try {
-      run = await take((lastChances) => claimWoken(runId, lastChances));
+      run = (await take((lastChances) => claimWoken(runId, lastChances)))?.run;
     } catch (error) {
       deps.onTrouble('claim', error);
     }
@@ -153,6 +154,8 @@ export function createWorker(deps: WorkerDeps): Worker {
 
   let looking = false;
   let lookAgain = false;
+  /** The last claim has seen that it left nothing in the ring, not even what others had locked: what comes later is told. */
+  let ringEmpty = false;
   let askedNow = false;
   let askedOutside = false;
   /**
@@ -163,6 +166,7 @@ export function createWorker(deps: WorkerDeps): Worker {
   async function look(now: boolean, outside = false): Promise<void> {
     askedNow ||= now;
     askedOutside ||= outside;
+    ringEmpty = false;
     if (looking) {
       lookAgain = true;
       return;
@@ -177,9 +181,12 @@ export function createWorker(deps: WorkerDeps): Worker {
         while (free()) {
           const ask = (lastChances: boolean): Promise<Claim | undefined> =>
             claimLooked(ageMs, everywhere, lastChances);
-          if ((await take(ask)) === undefined) {
-            // A wake-up that came meanwhile found this slot taken by the look.
-            waiting.shift()?.();
+          const taken = await take(ask);
+          // A wake-up that came meanwhile found this slot taken by the look.
+          if (taken === undefined) waiting.shift()?.();
+          // Runs that are too young for this look, or outside the ring, may be there; what comes later says so.
+          if (taken === undefined || (!taken.more && !everywhere)) {
+            ringEmpty = taken !== undefined && !lookAgain;
             break;
           }
         }

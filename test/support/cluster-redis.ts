@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { freePort } from '../../src/lib/free-port.ts';
+import { SLOT_COUNT, slotOf } from '../../src/redis/slot.ts';
 import { startProcess } from './processes.ts';
 import type { TestProcess } from './processes.ts';
 import { command, redisBinary, startRedis } from './redis.ts';
@@ -10,38 +11,68 @@ import type { TestRedis } from './redis.ts';
 import { createTempFolder, removeTempFolder } from './reaper.ts';
 import { waitUntil } from './wait-until.ts';
 
-const SLOTS = 16_384;
 const MASTERS = 3;
 
 export interface TestRedisCluster {
   /** redis-cluster://… with all three. */
   readonly url: string;
   readonly masters: readonly TestRedis[];
+  /** The master that a hash tag is on, as long as none has failed over. */
+  masterOf(tag: string): TestRedis;
   /** One command on each master. @returns the first lines of the replies */
   onEach(...words: string[]): Promise<string[]>;
+  /** Settles when every node but those that are down sees all slots served. */
+  whole(down?: readonly TestRedis[]): Promise<void>;
   stop(): Promise<void>;
 }
 
-export async function startRedisCluster(): Promise<TestRedisCluster> {
+export interface RedisClusterOptions {
+  /** A replica for each master, which takes its place when it dies. */
+  replicas?: boolean;
+  settings?: Record<string, string>;
+}
+
+export async function startRedisCluster(
+  options: RedisClusterOptions = {},
+): Promise<TestRedisCluster> {
   const nodes: { redis: TestRedis; bus: number }[] = [];
-  for (let i = 0; i < MASTERS; i++) nodes.push(await startClusterNode());
-  const masters = nodes.map(({ redis }) => redis);
+  const size = options.replicas === true ? 2 * MASTERS : MASTERS;
+  for (let i = 0; i < size; i++) nodes.push(await startClusterNode(options.settings));
+  const all = nodes.map(({ redis }) => redis);
+  const masters = all.slice(0, MASTERS);
+  const firstSlot = (i: number): number => Math.floor((SLOT_COUNT * i) / MASTERS);
   const cluster: TestRedisCluster = {
     url: `redis-cluster://${masters.map(({ port }) => `127.0.0.1:${port}`).join(',')}`,
     masters,
+    masterOf(tag) {
+      const master = masters.findLast((_, i) => firstSlot(i) <= slotOf(tag));
+      if (master === undefined) throw new Error('no master');
+      return master;
+    },
     onEach: (...words) => Promise.all(masters.map((master) => master.command(...words))),
+    async whole(down = []) {
+      const up = all.filter((node) => !down.includes(node));
+      await waitUntil(
+        async () => (await Promise.all(up.map(({ port }) => clusterState(port)))).every(Boolean),
+        { timeoutMs: 60_000, what: 'the cluster to be ok on every node' },
+      );
+    },
     async stop() {
-      await Promise.all(masters.map((master) => master.stop()));
+      await Promise.all(all.map((node) => node.stop()));
     },
   };
   const [first] = nodes;
-  for (const [i, { redis: master }] of nodes.entries()) {
-    const from = Math.floor((SLOTS * i) / MASTERS);
-    const to = Math.floor((SLOTS * (i + 1)) / MASTERS) - 1;
-    await master.command('CLUSTER', 'ADDSLOTSRANGE', String(from), String(to));
-    await master.command('CLUSTER', 'SET-CONFIG-EPOCH', String(i + 1));
+  for (const [i, { redis: node }] of nodes.entries()) {
+    if (i < MASTERS)
+      await node.command(
+        'CLUSTER',
+        'ADDSLOTSRANGE',
+        String(firstSlot(i)),
+        String(firstSlot(i + 1) - 1),
+      );
+    await node.command('CLUSTER', 'SET-CONFIG-EPOCH', String(i + 1));
     if (first !== undefined && i > 0)
-      await master.command(
+      await node.command(
         'CLUSTER',
         'MEET',
         '127.0.0.1',
@@ -49,24 +80,35 @@ export async function startRedisCluster(): Promise<TestRedisCluster> {
         String(first.bus),
       );
   }
-  await waitUntil(
-    async () => {
-      const states = await Promise.all(masters.map(({ port }) => clusterState(port)));
-      return states.every((info) => info);
-    },
-    { timeoutMs: 15_000, what: 'the cluster to be ok on every node' },
-  );
+  await cluster.whole();
+  for (const [i, replica] of all.slice(MASTERS).entries()) await follow(replica, masters[i]);
   return cluster;
 }
 
+async function follow(replica: TestRedis, master: TestRedis | undefined): Promise<void> {
+  const id = await wholeReply(master?.port ?? 0, ['CLUSTER', 'MYID']);
+  await replica.command('CLUSTER', 'REPLICATE', id);
+  await waitUntil(
+    async () =>
+      (await wholeReply(replica.port, ['INFO', 'replication'])).includes('master_link_status:up'),
+    { timeoutMs: 30_000, what: 'a replica to follow' },
+  );
+}
+
 /** The bus has a port of its own: by Redis' rule it would be the server's and 10,000, which may be none. */
-async function startClusterNode(): Promise<{ redis: TestRedis; bus: number }> {
+async function startClusterNode(
+  settings: Record<string, string> = {},
+): Promise<{ redis: TestRedis; bus: number }> {
   const bus = await freePort();
   const redis = await startRedis({
     settings: {
       'cluster-enabled': 'yes',
       'cluster-port': String(bus),
       'cluster-node-timeout': '2000',
+      // A replica that has followed takes over, however long a busy machine kept it from hearing of its master.
+      'cluster-replica-validity-factor': '0',
+      'repl-diskless-sync-delay': '0',
+      ...settings,
     },
   });
   return { redis, bus };

@@ -1,12 +1,12 @@
 /** Runs created while the worker stands still, then drained: what one worker process can do, without the cost of creating. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { alternate, nowUs, sinceMs } from '../clock.mjs';
+import { nowUs, sinceMs } from '../clock.mjs';
 import { inParallel } from '../client.mjs';
 
 const LOOK_MS = 10;
 const DRAIN_MS_MAX = 120_000;
 
-async function drain(bench, count) {
+async function drain(bench, id, graph, count) {
   const { client, stack } = bench;
   await stack.db.query('DELETE FROM threads');
   stack.worker.kill('SIGSTOP');
@@ -15,14 +15,14 @@ async function drain(bench, count) {
   let drainUs;
   try {
     await inParallel(16, count, async (n) => {
-      await client.json('POST', '/runs', { assistant_id: 'trivial', input: { n } });
+      await client.json('POST', '/runs', { assistant_id: graph, input: { n } });
     });
     createMs = sinceMs(createUs);
   } finally {
     drainUs = nowUs();
     stack.worker.kill('SIGCONT');
   }
-  await bench.cpu('background', count, async () => {
+  await bench.cpu(id, count, async () => {
     for (;;) {
       const { rows } = await stack.db.query(`SELECT 1 FROM runs WHERE status = 'pending' LIMIT 1`);
       const { rows: running } =
@@ -47,31 +47,44 @@ async function drain(bench, count) {
   return { drained: count / seconds, created: count / (createMs / 1_000) };
 }
 
-async function run(bench) {
-  const count = bench.pick(600, 3_000);
-  await drain(bench, 100);
-  const { ours, floor } = await alternate(bench.rounds, {
-    ours: () => drain(bench, count),
+const drained = (id, graph) => async (bench) => {
+  const count = bench.pick(600, 2_000);
+  await drain(bench, `${id}-warm-up`, graph, 100);
+  const { ours, floor } = await bench.alternate({
+    ours: () => drain(bench, id, graph, count),
     floor: () =>
-      bench.cpuRaw('background', count, async () => {
-        const { seconds } = await bench.raw.floor.ask({ kind: 'runs', count, parallel: 64 });
+      bench.cpuRaw(id, count, async () => {
+        const { seconds } = await bench.raw.floor.ask({ kind: 'runs', graph, count, parallel: 64 });
         return { drained: count / seconds };
       }),
   });
   bench.row({
-    id: 'background/drained',
-    title: 'background runs drained by one worker process',
+    id: `${id}/drained`,
+    title: `background runs drained by one worker process${graph === 'pregel' ? ', our Pregel' : ''}`,
     unit: 'runs/s',
     value: ours.drained,
     baseline: { name: 'the floor with create, 64 at once', value: floor.drained },
-    cpu: 'background',
+    cpu: id,
   });
+  if (graph === 'pregel') return;
   bench.row({
-    id: 'background/created',
+    id: `${id}/created`,
     title: 'background runs accepted, 16 at once, worker stopped',
     unit: 'runs/s',
     value: ours.created,
+    during: id,
   });
-}
+};
 
-export const background = { name: 'background', paths: ['redis', 'direct'], raw: ['floor'], run };
+export const background = {
+  name: 'background',
+  paths: ['redis', 'direct'],
+  raw: ['floor'],
+  run: drained('background', 'trivial'),
+};
+export const backgroundPregel = {
+  name: 'background-pregel',
+  paths: ['redis'],
+  raw: ['floor'],
+  run: drained('background-pregel', 'pregel'),
+};

@@ -1,14 +1,14 @@
-/** A 1-node run from the request to its answer: one after another, and 32 at once. */
-import { alternate, nowUs, quantile } from '../clock.mjs';
+/** A 1-node run from the request to its answer: one after another, and 32 at once; of LangGraph.js and of our Pregel. */
+import { nowUs, quantile } from '../clock.mjs';
 import { inParallel } from '../client.mjs';
 
-async function waits(client, count, parallel) {
+async function waits(client, graph, count, parallel) {
   const latencies = [];
   const startUs = nowUs();
   await inParallel(parallel, count, async (n) => {
     const begun = nowUs();
     const answer = await client.json('POST', '/runs/wait', {
-      assistant_id: 'trivial',
+      assistant_id: graph,
       input: { n },
     });
     latencies.push((nowUs() - begun) / 1_000);
@@ -23,55 +23,70 @@ const figures = ({ seconds, latencies }) => ({
   p99: quantile(latencies, 0.99),
 });
 
-async function sequential(bench) {
-  const { client, raw, stack } = bench;
+const title = (graph) => (graph === 'pregel' ? ', our Pregel' : '');
+
+const sequential = (id, graph) => async (bench) => {
+  const { client, raw } = bench;
   const count = bench.pick(150, 500);
-  await waits(client, 30, 1);
-  const { ours, floor } = await alternate(bench.rounds, {
-    ours: async () => figures(await bench.cpu('create-wait', count, () => waits(client, count, 1))),
+  await waits(client, graph, 30, 1);
+  const { ours, floor } = await bench.alternate({
+    ours: async () => figures(await bench.cpu(id, count, () => waits(client, graph, count, 1))),
     floor: () =>
-      bench.cpuRaw('create-wait', count, async () =>
-        figures(await raw.floor.ask({ kind: 'runs', count, parallel: 1 })),
+      bench.cpuRaw(id, count, async () =>
+        figures(await raw.floor.ask({ kind: 'runs', graph, count, parallel: 1 })),
       ),
   });
-  const baseline = `INSERT, ${stack.path === 'redis' ? 'BullMQ, ' : ''}UPDATE, invoke, UPDATE in one process`;
+  const queue = bench.path === 'redis' ? 'BullMQ, ' : '';
+  const name = `INSERT, ${queue}UPDATE, invoke, UPDATE in one process`;
   for (const figure of ['p50', 'p99'])
     bench.row({
-      id: `create-wait/${figure}`,
-      title: `create + wait, one after another, ${figure}`,
+      id: `${id}/${figure}`,
+      title: `create + wait, one after another${title(graph)}, ${figure}`,
       unit: 'ms',
       value: ours[figure],
-      baseline: { name: baseline, value: floor[figure] },
-      cpu: figure === 'p50' ? 'create-wait' : undefined,
+      baseline: { name, value: floor[figure] },
+      cpu: figure === 'p50' ? id : undefined,
+      during: id,
     });
-}
+};
 
-async function parallel(bench) {
+const parallel = (id, graph) => async (bench) => {
   const { client, raw } = bench;
   const count = bench.pick(500, 2_000);
-  await waits(client, 64, 32);
-  const { ours, floor } = await alternate(bench.rounds, {
-    ours: async () => figures(await bench.cpu('waits', count, () => waits(client, count, 32))),
+  await waits(client, graph, 64, 32);
+  const { ours, floor } = await bench.alternate({
+    ours: async () => figures(await bench.cpu(id, count, () => waits(client, graph, count, 32))),
     floor: () =>
-      bench.cpuRaw('waits', count, async () =>
-        figures(await raw.floor.ask({ kind: 'runs', count, parallel: 32 })),
+      bench.cpuRaw(id, count, async () =>
+        figures(await raw.floor.ask({ kind: 'runs', graph, count, parallel: 32 })),
       ),
   });
   bench.row({
-    id: 'waits/rate',
-    title: 'waits, 32 in parallel',
+    id: `${id}/rate`,
+    title: `waits, 32 in parallel${title(graph)}`,
     unit: 'runs/s',
     value: ours.rate,
     baseline: { name: 'the same floor, 32 at once', value: floor.rate },
-    cpu: 'waits',
+    cpu: id,
     note: `p50 ${ours.p50.toFixed(1)} ms, p99 ${ours.p99.toFixed(1)} ms`,
   });
-}
+};
 
-const common = {
-  quickDirect: true,
+const one = (name, run, options = {}) => ({
+  name,
   paths: ['redis', 'direct'],
   raw: ['floor'],
-};
-export const createWait = { name: 'create-wait', ...common, run: sequential };
-export const waitsParallel = { name: 'waits', ...common, run: parallel };
+  quickDirect: true,
+  run,
+  ...options,
+});
+export const createWait = one('create-wait', sequential('create-wait', 'trivial'));
+export const createWaitPregel = one(
+  'create-wait-pregel',
+  sequential('create-wait-pregel', 'pregel'),
+  { paths: ['redis'] },
+);
+export const waitsParallel = one('waits', parallel('waits', 'trivial'));
+export const waitsPregel = one('waits-pregel', parallel('waits-pregel', 'pregel'), {
+  quickDirect: false,
+});

@@ -95,23 +95,45 @@ async function strike(bench, signal) {
   return seconds;
 }
 
+const SIGNALS = {
+  sigterm: {
+    signal: 'SIGTERM',
+    title: 'worker told to stop (SIGTERM, no grace) → its run goes on',
+    baseline: 'LPUSH by the holder of a key → BRPOP',
+  },
+  sigkill: {
+    signal: 'SIGKILL',
+    title: 'worker killed (SIGKILL) → its run goes on',
+    baseline: 'a key of 6 s renewed every 2 s, looked at every second',
+  },
+};
+
 async function run(bench) {
-  const { stack } = bench;
+  const { stack, raw } = bench;
   await stack.worker.stop();
   // Told to stop, a worker lets its runs end within the grace; without any it hands them over at once.
   stack.worker = await stack.startWorker('worker', NO_GRACE);
-  bench.row({
-    id: 'kill/sigterm',
-    title: 'worker told to stop (SIGTERM, no grace) → its run goes on',
-    unit: 's',
-    value: await strike(bench, 'SIGTERM'),
-  });
-  bench.row({
-    id: 'kill/sigkill',
-    title: 'worker killed (SIGKILL) → its run goes on',
-    unit: 's',
-    value: await strike(bench, 'SIGKILL'),
-  });
+  for (const [name, { signal, title, baseline }] of Object.entries(SIGNALS)) {
+    const { ours, floor } = await bench.alternate(
+      {
+        ours: async () => ({ seconds: await strike(bench, signal) }),
+        ...(raw.lease === undefined
+          ? {}
+          : { floor: () => raw.lease.ask({ kind: 'strike', signal }) }),
+      },
+      { rounds: bench.path === 'redis' ? Math.min(bench.rounds, 3) : 1 },
+    );
+    bench.row({
+      id: `kill/${name}`,
+      title,
+      unit: 's',
+      value: ours.seconds,
+      baseline: floor && { name: baseline, value: floor.seconds },
+      note: `of ${ours.all.length}: ${ours.all.map(({ seconds }) => seconds.toFixed(2)).join(', ')}`,
+    });
+  }
 }
 
-export const kill = { name: 'kill', paths: ['redis', 'direct'], raw: [], run };
+const common = { name: 'kill', run };
+export const kill = { ...common, paths: ['redis'], raw: ['lease'] };
+export const killDirect = { ...common, paths: ['direct'], raw: [] };

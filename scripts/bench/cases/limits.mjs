@@ -46,10 +46,22 @@ async function run(bench) {
       { kind: 'commit', count: n(4_000, 30_000), parallel: 32 },
     ],
     [
+      'notify-32',
+      'INSERT of a row and NOTIFY, 32 connections',
+      'commits/s',
+      { kind: 'notify', count: n(2_000, 10_000), parallel: 32 },
+    ],
+    [
       'invoke',
       'bare LangGraph.js, 1-node invoke',
       'invokes/s',
       { kind: 'invoke', count: n(300, 2_000) },
+    ],
+    [
+      'invoke-pregel',
+      'bare Pregel of ours, 1-node invoke',
+      'invokes/s',
+      { kind: 'invoke', graph: 'pregel', count: n(1_000, 10_000) },
     ],
     [
       'stream',
@@ -59,8 +71,8 @@ async function run(bench) {
     ],
   ];
   for (const [id, title, unit, message] of works) {
-    const { perSecond } = await limits.ask(message);
-    bench.row({ id: `limits/${id}`, title, unit, value: perSecond });
+    const { perSecond } = await bench.cpu(`limits-${id}`, 1, () => limits.ask(message));
+    bench.row({ id: `limits/${id}`, title, unit, value: perSecond, during: `limits-${id}` });
   }
 }
 

@@ -1,5 +1,5 @@
 /** One run, one client: how fast its events come, and how late. */
-import { alternate, nowUs, quantile } from '../clock.mjs';
+import { nowUs, quantile } from '../clock.mjs';
 import { openOurs, rawClient, spanSeconds, throughRaw } from '../streams.mjs';
 
 async function throughput(bench) {
@@ -8,11 +8,16 @@ async function throughput(bench) {
     await (
       await openOurs(bench, { count })
     ).done;
-    const { ours, floor, graph } = await alternate(bench.rounds, {
+    const { ours, pregel, floor, graph } = await bench.alternate({
       ours: () =>
         bench.cpu(`one-run-${count}`, count, async () => {
           const stream = await (await openOurs(bench, { count })).done;
           return { rate: count / spanSeconds([stream]) };
+        }),
+      pregel: () =>
+        bench.cpu(`one-run-pregel-${count}`, count, async () => {
+          const open = openOurs(bench, { count }, { graph: 'pregelEmitter' });
+          return { rate: count / spanSeconds([await (await open).done]) };
         }),
       floor: () =>
         bench.cpuRaw(`one-run-${count}`, count, async () => {
@@ -39,18 +44,26 @@ async function throughput(bench) {
       cpu: `one-run-${count}`,
       note: `bare LangGraph.js stream ${Math.round(graph.rate).toLocaleString('en')}/s`,
     });
+    bench.row({
+      id: `one-run-pregel/${count === 2_000 ? 2_000 : 50_000}`,
+      title: `one run → one client, ${count.toLocaleString('en')} events, our Pregel`,
+      unit: 'events/s',
+      value: pregel.rate,
+      baseline: { name: 'the same', value: floor.rate },
+      cpu: `one-run-pregel-${count}`,
+    });
   }
   raw.close();
 }
 
 async function latency(bench) {
   const raw = rawClient(bench);
-  const plan = { perSecond: 1_000, count: bench.pick(2_000, 10_000) };
+  const plan = { perSecond: 1_000, count: bench.pick(2_000, 4_000) };
   const figures = ({ latencies }) => ({
     p50: quantile(latencies, 0.5),
     p99: quantile(latencies, 0.99),
   });
-  const { ours, floor } = await alternate(bench.rounds, {
+  const { ours, floor } = await bench.alternate({
     ours: () =>
       bench.cpu('latency', plan.count, async () =>
         figures(await (await openOurs(bench, plan, { latencies: true })).done),
@@ -69,6 +82,7 @@ async function latency(bench) {
       value: ours[figure],
       baseline: { name: 'the raw way', value: floor[figure] },
       cpu: figure === 'p50' ? 'latency' : undefined,
+      during: 'latency',
     });
   raw.close();
 }

@@ -1,6 +1,6 @@
 /** Coming back: to a long run from its start, and to its end, ended or still live. */
 import { randomUUID } from 'node:crypto';
-import { alternate, median, nowUs } from '../clock.mjs';
+import { median, nowUs } from '../clock.mjs';
 import { createGate } from '../gate.mjs';
 import { openOurs, rawClient } from '../streams.mjs';
 
@@ -38,10 +38,13 @@ async function replayRun(bench) {
     const stream = await (await client.stream('GET', url, { expect })).done;
     return (stream.lastUs - startUs) / 1_000;
   };
-  const { ours, floor } = await alternate(bench.rounds, {
+  const { ours, floor } = await bench.alternate({
     ours: () =>
       bench.cpu('replay', COUNT * tries, () => timesToLast(tries, () => once(bench.client, path))),
-    floor: () => timesToLast(tries, () => once(raw, `/replay?channel=${channel}&after=0`)),
+    floor: () =>
+      bench.cpuRaw('replay', COUNT * tries, () =>
+        timesToLast(tries, () => once(raw, `/replay?channel=${channel}&after=0`)),
+      ),
   });
   const rate = ({ ms }) => COUNT / (ms / 1_000);
   bench.row({
@@ -74,9 +77,13 @@ async function reconnectRun(bench) {
     stream.close();
     return ms;
   };
-  const { ours, oursLive, floor } = await alternate(bench.rounds, {
+  const { ours, oursLive, floor } = await bench.alternate({
     ours: () =>
-      timesToLast(tries, () => once(bench.client, `${ended.contentLocation}/stream`, lastEventId)),
+      bench.cpu('reconnect', tries, () =>
+        timesToLast(tries, () =>
+          once(bench.client, `${ended.contentLocation}/stream`, lastEventId),
+        ),
+      ),
     oursLive: () =>
       timesToLast(tries, () => once(bench.client, `${live.contentLocation}/stream`, lastEventId)),
     floor: () =>
@@ -95,6 +102,7 @@ async function reconnectRun(bench) {
     unit: 'ms',
     value: ours.ms,
     baseline,
+    cpu: 'reconnect',
   });
   bench.row({
     id: 'reconnect/live',
@@ -102,6 +110,7 @@ async function reconnectRun(bench) {
     unit: 'ms',
     value: oursLive.ms,
     baseline,
+    during: 'reconnect',
   });
   raw.close();
 }

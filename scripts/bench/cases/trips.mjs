@@ -19,11 +19,11 @@ async function trackPlanning(stack, value) {
 }
 
 /** @returns query → [calls, ms of planning, ms of execution] */
-async function statements(stack) {
+async function statements(stack, database) {
   const { rows } = await stack.postgres.admin.query(
     `SELECT query, calls::int AS calls, total_plan_time AS plan, total_exec_time AS exec
      FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid WHERE d.datname = $1`,
-    [stack.name],
+    [database],
   );
   return new Map(rows.map(({ query, calls, plan, exec }) => [query, [calls, plan, exec]]));
 }
@@ -36,7 +36,7 @@ async function commandCalls(redis) {
 }
 
 /** What the stores were asked while `work` ran. @returns queries and sent: name → figures */
-async function asked(bench, names, work) {
+async function asked(bench, names, database, work) {
   const { stack } = bench;
   const sent = new Map();
   let connection;
@@ -51,14 +51,14 @@ async function asked(bench, names, work) {
       sent.set(key, [(sent.get(key)?.[0] ?? 0) + 1]);
     });
   }
-  const before = await statements(stack);
+  const before = await statements(stack, database);
   const callsBefore = monitor ? await commandCalls(stack.redis.commands) : 0;
   const startUs = nowUs();
   await work();
   // The hints that follow an end.
   await delay(300);
   const ms = sinceMs(startUs);
-  const after = await statements(stack);
+  const after = await statements(stack, database);
   const calls = monitor ? (await commandCalls(stack.redis.commands)) - callsBefore : 0;
   monitor?.disconnect();
   connection?.disconnect();
@@ -97,17 +97,27 @@ async function run(bench) {
   };
   const names = await scriptNames();
   await wait();
+  const floorRuns = () => bench.raw.floor.ask({ kind: 'runs', count: RUNS, parallel: 1 });
+  await floorRuns();
   await trackPlanning(bench.stack, 'on');
-  const idle = await asked(bench, names, () => delay(bench.pick(1_000, 3_000)));
-  const busy = await asked(bench, names, wait);
+  // The raw processes idle beside, so the idle system is that of both.
+  const { name } = bench.stack;
+  const idle = await asked(bench, names, name, () => delay(bench.pick(1_000, 3_000)));
+  const busy = await asked(bench, names, name, wait);
+  const floorBusy = await asked(bench, names, bench.rawName, floorRuns);
   await trackPlanning(bench.stack, 'off');
   const share = busy.ms / idle.ms;
+  const floorShare = floorBusy.ms / idle.ms;
   const queries = perRun(busy.queries, idle.queries, share);
   bench.row({
     id: 'trips/statements',
     title: 'Postgres statements of a create + wait of a trivial run',
     unit: '',
     value: sum(queries),
+    baseline: {
+      name: 'the floor',
+      value: sum(perRun(floorBusy.queries, new Map(), 0)),
+    },
     note: `planning ${sum(queries, 1).toFixed(2)} ms, execution ${sum(queries, 2).toFixed(2)} ms a run`,
     detail: queries.map(([query, [n, plan, exec]]) => [
       `${plan.toFixed(2)} + ${exec.toFixed(2)} ms  ${query.replace(/\s+/g, ' ').slice(0, 100)}`,
@@ -118,12 +128,13 @@ async function run(bench) {
   const sent = perRun(busy.sent, idle.sent, share);
   bench.row({
     id: 'trips/redis',
-    title: 'Redis round trips of the same',
+    title: 'Redis round trips of a create + wait of a trivial run',
     unit: '',
     value: sum(sent),
+    baseline: { name: 'the floor', value: sum(perRun(floorBusy.sent, idle.sent, floorShare)) },
     detail: sent.map(([name, [n]]) => [name, n]),
     note: `${((busy.calls - idle.calls * share) / RUNS).toFixed(1)} commands with those inside scripts`,
   });
 }
 
-export const trips = { name: 'trips', paths: ['redis', 'direct'], raw: [], run };
+export const trips = { name: 'trips', paths: ['redis', 'direct'], raw: ['floor'], run };

@@ -5,12 +5,14 @@
 import { randomUUID } from 'node:crypto';
 import { Queue, Worker } from 'bullmq';
 import pg from 'pg';
-import { trivial } from '../project/graphs.mjs';
+import { pregel, trivial } from '../project/graphs.mjs';
 import { serve } from './serve.mjs';
 
 const { REDIS_URL, DATABASE_URL } = process.env;
 const pool = new pg.Pool({ connectionString: DATABASE_URL, max: 20 });
 const nowUs = () => Number(process.hrtime.bigint()) / 1_000;
+const GRAPHS = { trivial, pregel };
+let graph = trivial;
 const waiting = new Map();
 
 async function execute(runId) {
@@ -19,7 +21,7 @@ async function execute(runId) {
     text: `UPDATE raw_runs SET status = 'running' WHERE run_id = $1 AND status = 'pending' RETURNING data`,
     values: [runId],
   });
-  const output = await trivial.invoke(rows[0].data);
+  const output = await graph.invoke(rows[0].data);
   await pool.query({
     name: 'finish',
     text: `UPDATE raw_runs SET status = 'success', data = $2 WHERE run_id = $1`,
@@ -59,7 +61,8 @@ async function run(n) {
 
 serve(undefined, {
   /** @returns {seconds, latencies: ms[]} */
-  async runs({ count, parallel }) {
+  async runs({ graph: name = 'trivial', count, parallel }) {
+    graph = GRAPHS[name];
     const latencies = [];
     let next = 0;
     const startUs = nowUs();

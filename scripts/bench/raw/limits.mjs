@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { Queue, Worker } from 'bullmq';
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import { emitter, trivial } from '../project/graphs.mjs';
+import { emitter, pregel, trivial } from '../project/graphs.mjs';
 import { APPEND, INSERT } from './log.mjs';
 import { serve } from './serve.mjs';
 
@@ -11,6 +11,7 @@ const { REDIS_URL, DATABASE_URL } = process.env;
 const redis = REDIS_URL ? new Redis(REDIS_URL) : undefined;
 redis?.defineCommand('rawAppend', { numberOfKeys: 1, lua: APPEND });
 const pool = new pg.Pool({ connectionString: DATABASE_URL, max: 32 });
+const GRAPHS = { trivial, pregel };
 const payload = (n) => JSON.stringify({ n, t: 1_234_567_890_123, p: 'x'.repeat(32) });
 
 /** @returns units a second */
@@ -62,6 +63,18 @@ serve(undefined, {
       ),
     );
   },
+  /** Commits that carry a NOTIFY each: one lock for all of them in Postgres. */
+  notify({ count, parallel }) {
+    return rate(count, () =>
+      inParallel(parallel, count, (n) =>
+        pool.query({
+          name: 'commit-notify',
+          text: `WITH told AS (SELECT pg_notify('raw_limit', $2)) INSERT INTO raw_runs (run_id, status, data) SELECT $1, 'done', '{}' FROM told`,
+          values: [randomUUID(), String(n)],
+        }),
+      ),
+    );
+  },
   async queue({ count, concurrency }) {
     const connection = { url: REDIS_URL, maxRetriesPerRequest: null };
     const name = `limit-${randomUUID()}`;
@@ -91,10 +104,10 @@ serve(undefined, {
     await queue.close();
     return result;
   },
-  invoke: ({ count }) =>
+  invoke: ({ graph = 'trivial', count }) =>
     rate(count, async () => {
       for (let n = 0; n < count; n++)
-        if ((await trivial.invoke({ n })).n !== n + 1) throw new Error('wrong answer');
+        if ((await GRAPHS[graph].invoke({ n })).n !== n + 1) throw new Error('wrong answer');
     }),
   stream: ({ count, ...plan }) =>
     rate(count, async () => {

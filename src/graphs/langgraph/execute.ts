@@ -27,6 +27,9 @@ import type { RunTranslator } from './translator.ts';
 /** Keys of configurable that name the checkpoint to start from. */
 const START_AT = new Set(['checkpoint_ns', 'checkpoint_id', 'checkpoint_map']);
 
+/** What abort() would make anew, with a stack, for each run. */
+const OVER = new DOMException('This operation was aborted', 'AbortError');
+
 export async function execute(
   dependencies: GraphDependencies,
   graph: CompiledGraph,
@@ -97,7 +100,7 @@ export async function execute(
   } finally {
     signal.removeEventListener('abort', forward);
     // Nodes that ignore the signal go on in the background; they reach nothing any more.
-    stop.abort();
+    stop.abort(OVER);
     queue.close();
   }
 }
@@ -116,13 +119,16 @@ async function stream(
       if (event.event === 'on_chain_stream' && event.run_id === execution.runId)
         translator.chunk(event.data.chunk);
       else translator.raw(event);
-      await pace.next();
+      const full = pace.next();
+      if (full !== undefined) await full;
     }
     return;
   }
   for await (const chunk of await graph.stream(input, options)) {
     translator.chunk(chunk);
-    await pace.next();
+    // An await of nothing is a turn of the promise hooks for each event.
+    const full = pace.next();
+    if (full !== undefined) await full;
   }
 }
 

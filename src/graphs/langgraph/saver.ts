@@ -136,9 +136,11 @@ export class LangGraphSaver extends BaseCheckpointSaver {
         pendingWrites: [],
         ...(parentId === undefined ? {} : { parentConfig: configOf(threadId, ns, parentId) }),
       };
-    await this.#settle();
-    await this.#options.hold?.();
-    await this.#queue.drained();
+    if (this.#options.durability !== 'async') await this.#settle();
+    const held = this.#options.hold?.();
+    if (held !== undefined) await held;
+    const room = this.#queue.drained();
+    if (room !== undefined) await room;
     return saved;
   }
 
@@ -161,7 +163,7 @@ export class LangGraphSaver extends BaseCheckpointSaver {
     for (const write of encoded) this.#queue.putWrite({ ns, checkpointId: id, taskId, ...write });
     if (ns === '' && this.#latest?.checkpoint.id === id)
       this.#latest.pendingWrites = mergeWrites(this.#latest.pendingWrites ?? [], writes, taskId);
-    await this.#settle();
+    if (this.#options.durability !== 'async') await this.#settle();
   }
 
   override async deleteThread(threadId: string): Promise<void> {
@@ -179,7 +181,6 @@ export class LangGraphSaver extends BaseCheckpointSaver {
   }
 
   async #settle(): Promise<void> {
-    if (this.#options.durability === 'async') return;
     const flushed = this.#queue.flush();
     await (this.#options.durability === 'each' ? flushed : flushed.catch(() => undefined));
   }

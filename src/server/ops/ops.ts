@@ -55,12 +55,10 @@ function boardApp(
     const adapter = new ExpressAdapter();
     adapter.setBasePath(OPS_PATH);
     createBullBoard({
-      queues: [
-        board.adapter({
-          readOnly: OPS_READ_ONLY,
-          runHref: (runId) => `${OPS_PATH}/runs/${runId}`,
-        }),
-      ],
+      queues: board.adapters({
+        readOnly: OPS_READ_ONLY,
+        runHref: (runId) => `${OPS_PATH}/runs/${runId}`,
+      }),
       serverAdapter: adapter,
       options: { uiConfig: { boardTitle: 'Millrace' } },
     });

@@ -39,7 +39,7 @@ export function createRunRoutes(context: RouteContext): Router {
   ): Promise<SubmittedOnce> => {
     const submitted = metrics.stageSeconds.startTimer({ stage: 'submit' });
     return guard.watch(
-      newRunOf(pool, body, threadId, request.headers, access)
+      newRunOf(pool, body, threadId, request.headers, access, context.assistants)
         .then((newRun) => submitAsked(submit, request, response, threadId, [newRun], access))
         .finally(submitted),
     );
@@ -100,7 +100,11 @@ export function createRunRoutes(context: RouteContext): Router {
     for (const body of bodies) refuseWithoutLangSmith(context.config.langSmith, body);
     // All assistants are found before the first run is made.
     const newRuns = await guard.watch(
-      Promise.all(bodies.map((body) => newRunOf(pool, body, undefined, request.headers, access))),
+      Promise.all(
+        bodies.map((body) =>
+          newRunOf(pool, body, undefined, request.headers, access, context.assistants),
+        ),
+      ),
     );
     const { runs } = await guard.watch(
       submitAsked(submit, request, response, undefined, newRuns, access),

@@ -1,143 +1,15 @@
-/** All run queues keep one promise: a run that is announced is executed soon, once, in Postgres' order, whatever is lost. */
-import { Annotation, StateGraph } from '@langchain/langgraph';
-import { createWorkerOf } from '../../../src/app.ts';
-import { newId } from '../../../src/ids.ts';
-import { submitRun } from '../../../src/runs/submit.ts';
-import { createThread, newRun, readAll, startTestApp } from '../../support/app.ts';
-import type { TestApp } from '../../support/app.ts';
-import { waitUntil } from '../../support/wait-until.ts';
+/** All run queues keep one promise (test/support/queue-promise.ts). */
+import { keepsThePromise } from '../../support/queue-promise.ts';
+import type { QueueCase } from '../../support/queue-promise.ts';
 
-const executed: string[] = [];
-const State = Annotation.Root({ name: Annotation<string>() });
-const graph = new StateGraph(State)
-  .addNode('note', (state: typeof State.State) => {
-    executed.push(state.name);
-    return {};
-  })
-  .addEdge('__start__', 'note')
-  .compile();
+const QUEUES: Record<string, QueueCase> = {
+  bullmq: { backend: 'bullmq', tags: 1 },
+  'bullmq under four tags': { backend: 'bullmq', tags: 4 },
+  list: { backend: 'list', tags: 1 },
+  memory: { backend: 'memory', tags: 1 },
+};
 
-describe.each(['bullmq', 'list', 'memory'] as const)('%s', (backend) => {
-  let app: TestApp;
-  beforeEach(async () => {
-    executed.length = 0;
-    app = await startTestApp({
-      redis: backend !== 'memory',
-      graph,
-      worker: false,
-      environment: { QUEUE_BACKEND: backend, N_JOBS_PER_WORKER: '1', SWEEPER_INTERVAL: '0.2' },
-    });
-  });
-  afterEach(async () => {
-    await app.stop();
-  });
-
-  async function submit(
-    name: string,
-    more: object = {},
-  ): Promise<{ threadId: string; runId: string }> {
-    const threadId = await createThread(app);
-    const run = newRun(app, threadId, { input: { name }, ...more });
-    await submitRun(app.core.submit, run);
-    return { threadId, runId: run.runId };
-  }
-  const allDone = (count: number): Promise<unknown> =>
-    waitUntil(() => executed.length >= count, { timeoutMs: 15_000, what: `${count} runs` });
-  const pending = async (): Promise<number> => {
-    const { rows } = await app.core.pool.query<{ n: number }>(
-      `SELECT count(*)::int AS n FROM runs WHERE status IN ('pending', 'running')`,
-    );
-    return rows[0]?.n ?? -1;
-  };
-
-  test('an idle worker begins a run at once', async () => {
-    await app.worker.start();
-    const begun = Date.now();
-    const run = await submit('a');
-    expect(await readAll(app, run)).toMatchObject({ status: 'success' });
-    // Without its wake-up the worker would find it after LOOK_INTERVAL and OVERDUE_MS, or the sweeper after 2 s.
-    expect(Date.now() - begun).toBeLessThan(900);
-  });
-
-  test('runs that were announced before there was a worker are executed, each once', async () => {
-    const names = Array.from({ length: 30 }, (_, i) => `r${i}`);
-    for (const name of names) await submit(name);
-    if (backend !== 'memory')
-      expect(await waitUntil(() => app.core.queue.depth(), { timeoutMs: 2_000 })).toBe(30);
-    await app.worker.start();
-    await allDone(30);
-    expect([...executed].sort()).toEqual([...names].sort());
-    await waitUntil(async () => (await pending()) === 0, { timeoutMs: 5_000 });
-    if (backend !== 'memory')
-      await waitUntil(async () => (await app.core.queue.depth()) === 0, { timeoutMs: 2_000 });
-  });
-
-  test('priority decides, not the order of the wake-ups', async () => {
-    await submit('low', { priority: -1 });
-    await submit('first');
-    await submit('second');
-    await submit('high', { priority: 5 });
-    await app.worker.start();
-    await allDone(4);
-    expect(executed).toEqual(['high', 'first', 'second', 'low']);
-  });
-
-  test('wake-ups that nobody needs, and such without a run, do no harm', async () => {
-    const run = await submit('a');
-    for (let i = 0; i < 5; i++)
-      app.core.queue.wake([{ runId: i === 0 ? run.runId : newId(), attempt: i, delayMs: 0 }]);
-    await app.worker.start();
-    await allDone(1);
-    await submit('b');
-    await allDone(2);
-    expect(executed).toEqual(['a', 'b']);
-  });
-
-  test('runs whose wake-ups were lost are found, and the queue is never longer than the runs that wait', async () => {
-    for (let i = 0; i < 20; i++) await submit(`r${i}`);
-    await waitUntil(async () => (await app.core.queue.depth()) !== 0, { timeoutMs: 2_000 });
-    if (backend !== 'memory') {
-      // Everything that Redis knows of this deployment.
-      const { commands } = app.core.redis ?? {};
-      const found = await commands?.keys(`*${app.core.config.KEY_PREFIX}*`);
-      if (found !== undefined && found.length > 0) await commands?.del(...found);
-      expect(await app.core.queue.depth()).toBe(0);
-      // Any number of sweepers find it at once.
-      const overdue = Array.from({ length: 20 }, () => ({
-        runId: newId(),
-        attempt: 0,
-        delayMs: 0,
-      }));
-      await Promise.all([1, 2, 3].map(() => app.core.queue.repair(overdue)));
-      if (backend === 'list') expect(await app.core.queue.depth()).toBe(20);
-    }
-    await app.worker.start();
-    await allDone(20);
-    expect(new Set(executed).size).toBe(20);
-  });
-
-  test('a delayed run does not begin before its time, and begins soon after it', async () => {
-    await app.worker.start();
-    const begun = Date.now();
-    const run = await submit('later', { afterSeconds: 1 });
-    await readAll(app, run);
-    const tookMs = Date.now() - begun;
-    expect(tookMs).toBeGreaterThanOrEqual(1_000);
-    // A sweep is every 0.2 s; without it the overdue look would find it after 3 s.
-    expect(tookMs).toBeLessThan(2_500);
-  });
-
-  test('a worker that stops leaves its wake-ups to the others', async () => {
-    await app.worker.start();
-    await submit('before');
-    await allDone(1);
-    const other = createWorkerOf(app.core);
-    await other.start();
-    await app.worker.stop();
-    for (let i = 0; i < 10; i++) await submit(`after ${i}`);
-    const begun = Date.now();
-    await allDone(11);
-    expect(Date.now() - begun).toBeLessThan(2_000);
-    await other.stop();
-  });
+describe.each(Object.keys(QUEUES))('%s', (name) => {
+  const queue = QUEUES[name];
+  if (queue !== undefined) keepsThePromise(queue);
 });

@@ -10,6 +10,8 @@ import type { MultitaskStrategy } from '../../../src/runs/run.ts';
 import { newId } from '../../../src/ids.ts';
 import { claimTerm, createThread, endRun, newRun, startTestApp } from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
+import { lockRows } from '../../support/row-lock.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 
 let app: TestApp;
 beforeAll(async () => {
@@ -78,6 +80,34 @@ test('enqueue keeps the order of creation, one at a time', async () => {
   expect(await thread(threadId)).toEqual({ status: 'idle', active_runs: 0 });
 });
 
+test('a run behind one whose time has not come is in the ring and woken at once, and goes first', async () => {
+  const threadId = await createThread(app);
+  const later = newRun(app, threadId, { afterSeconds: 3_600 });
+  expect((await createRun(app.core.pool, later)).waits).toBe(false);
+  const now = newRun(app, threadId);
+  expect((await createRun(app.core.pool, now)).waits).toBe(false);
+  const ring = await app.core.pool.query<{ run_id: string }>(
+    'SELECT run_id FROM runs WHERE thread_id = $1 AND ring_at IS NOT NULL',
+    [threadId],
+  );
+  expect(ring.rows).toEqual([{ run_id: now.runId }]);
+  // Its end lets in what comes after it, and tells when the other's time will be.
+  const behind = newRun(app, threadId);
+  expect((await createRun(app.core.pool, behind)).waits).toBe(true);
+  const sooner = newRun(app, threadId, { afterSeconds: 60 });
+  expect((await createRun(app.core.pool, sooner)).waits).toBe(true);
+  for (const run of [now, behind]) {
+    const owner = await claimTerm(app, run.runId);
+    expect(
+      (await createRun(app.core.pool, newRun(app, threadId, { afterSeconds: 7_200 }))).waits,
+    ).toBe(true);
+    expect(await endRun(app, owner, owner.start - 1)).toMatchObject({
+      outcome: 'ended',
+      next: { runId: run === now ? behind.runId : sooner.runId },
+    });
+  }
+});
+
 test('interrupt ends the pending and asks the running', async () => {
   const threadId = await createThread(app);
   const { run: running } = await create(threadId, 'enqueue');
@@ -142,4 +172,28 @@ test('two workers that claim one run at once: one gets it', async () => {
     Array.from({ length: 8 }, () => claimRun(app.core.pool, app.core.claimer, run.run_id)),
   );
   expect(claims.filter((claim) => claim !== undefined)).toHaveLength(1);
+});
+
+test('a run began when it was taken, not when a worker asked for it: never before the end of the one before', async () => {
+  const threadId = await createThread(app);
+  const run = newRun(app, threadId);
+  await createRun(app.core.pool, run);
+  const release = await lockRows(app.core.pool, 'threads', [threadId]);
+  const claim = claimRun(app.core.pool, app.core.claimer, run.runId);
+  await waitUntil(
+    async () =>
+      (
+        await app.core.pool.query(`SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+         AND datname = current_database()`)
+      ).rowCount === 1,
+    { timeoutMs: 10_000, what: 'the claim to wait for the thread' },
+  );
+  const { rows } = await app.core.pool.query<{ at: Date }>('SELECT clock_timestamp() AS at');
+  await release();
+  expect((await claim)?.runId).toBe(run.runId);
+  const started = await app.core.pool.query<{ started_at: Date }>(
+    'SELECT started_at FROM runs WHERE run_id = $1',
+    [run.runId],
+  );
+  expect(Number(started.rows[0]?.started_at)).toBeGreaterThanOrEqual(Number(rows[0]?.at));
 });

@@ -29,6 +29,38 @@ describe('what a run executes', () => {
   const newThread = async (metadata: object = {}): Promise<string> =>
     ((await app.call('POST', '/threads', { metadata })).json() as { thread_id: string }).thread_id;
 
+  test('an assistant that another server has changed or removed since is looked up again', async () => {
+    const { assistant_id: assistantId } = (
+      await app.call('POST', '/assistants', { graph_id: 'test', context: { who: 'a' } })
+    ).json() as { assistant_id: string };
+    const body = { assistant_id: assistantId, input: {} };
+    const changed = (who: string): Promise<unknown> =>
+      app.core.pool.query('UPDATE assistants SET context = $2 WHERE assistant_id = $1', [
+        assistantId,
+        { who },
+      ]);
+    // The first look, then from memory: with the key in a transaction.
+    for (const who of ['a', 'a'])
+      expect((await create('/runs', body)).kwargs.context).toEqual({ who });
+    await changed('b');
+    for (const who of ['b', 'b'])
+      expect((await create('/runs', body)).kwargs.context).toEqual({ who });
+    await changed('c');
+    const keyed = await create('/runs', body, { 'idempotency-key': `k-${assistantId}` });
+    expect(keyed.kwargs.context).toEqual({ who: 'c' });
+    expect((await create('/runs', body, { 'idempotency-key': `k-${assistantId}` })).run_id).toBe(
+      keyed.run_id,
+    );
+    await changed('d');
+    const batch = (
+      await app.call('POST', '/runs/batch', [body, { ...body, metadata: { x: 1 } }])
+    ).json() as Run[];
+    expect(batch.map((run) => run.kwargs.context)).toEqual([{ who: 'd' }, { who: 'd' }]);
+    await app.core.pool.query('DELETE FROM runs WHERE assistant_id = $1', [assistantId]);
+    await app.core.pool.query('DELETE FROM assistants WHERE assistant_id = $1', [assistantId]);
+    expect((await app.call('POST', '/runs', body)).status).toBe(404);
+  });
+
   test('is merged from assistant, thread and request, and the thread remembers it', async () => {
     const assistant = (
       await app.call('POST', '/assistants', {

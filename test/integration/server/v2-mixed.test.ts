@@ -268,19 +268,21 @@ test('what comes in the place of lost events is told after their loss, however l
   try {
     await lose(threadId, run, hold);
     const second = await playRun(app, runId);
-    await waitUntil(() => looks.held >= 2, { timeoutMs: 8_000, what: 'both look up the id' });
-    // It has lost nothing, and what it gets the others get in the same turn.
-    const witness = await openEvents(app.url, threadId, { ...CHANNELS, since: 2 });
     tell(second, { n: 10 });
-    await until(witness, 1);
+    await waitUntil(() => looks.held >= 2, { timeoutMs: 8_000, what: 'both look up the id' });
+    // It has lost nothing; what it gets the others would have by then, if nothing held them.
+    const witness = await openEvents(app.url, threadId, { ...CHANNELS, since: 2 });
+    tell(second, { n: 11 });
+    await until(witness, 2);
     witness.close();
     looks.release();
     for (const client of [stream, socket]) {
-      await until(client, 5);
+      await until(client, 6);
       const after = client.events.slice(3).map(({ method, seq }) => [method, seq]);
       expect(after).toEqual([
         ['lifecycle', undefined],
         ['values', 3],
+        ['values', 4],
       ]);
     }
     await second.end();

@@ -25,6 +25,25 @@ test('anything JSON takes comes out as JSON.stringify writes it', () => {
   expect(encodeData(undefined)).toBe('null');
 });
 
+test.each([0, 1, 5, 60, 62, 63, 64, 65, 200])(
+  'a message is found behind %d plain values, on whatever side of the quick look it lies',
+  (count) => {
+    const message = new HumanMessage({ content: 'hi', id: 'h' });
+    const flat = {
+      type: 'human',
+      content: 'hi',
+      id: 'h',
+      additional_kwargs: {},
+      response_metadata: {},
+    };
+    const plain = Array.from({ length: count }, (_, i) => i);
+    expect(toPlain([...plain, message])).toEqual([...plain, flat]);
+    expect(toPlain({ plain, last: { message } })).toEqual({ plain, last: { message: flat } });
+    const made = { plain, last: { toJSON: () => ({ list: [message] }) } };
+    expect(toPlain(made)).toEqual({ plain, last: { list: [flat] } });
+  },
+);
+
 const cyclic: { list: unknown[] } = { list: [] };
 cyclic.list.push({ back: cyclic });
 const shared = { fine: true };
