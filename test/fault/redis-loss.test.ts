@@ -69,6 +69,8 @@ const silentPlan = (): Plan => ({
   forMs: 2_000,
   once: markFile(folder),
 });
+/** A checkpoint would take the lost events to Postgres, and nothing would be left to be sent again. */
+const WITHOUT_CHECKPOINTS = { durability: 'exit' };
 /** With the first event, `metadata`. */
 const BEFORE_SILENCE = 31;
 
@@ -96,7 +98,7 @@ test('[4] of appends whose answers are lost every event is there once', async ()
 
 test('[5] when Redis comes back without its last events their worker sends them again, and no client notices', async () => {
   const threadId = await cluster.createThread();
-  const runId = await cluster.createRun(threadId, silentPlan());
+  const runId = await cluster.createRun(threadId, silentPlan(), WITHOUT_CHECKPOINTS);
   const client = cluster.join(threadId, runId);
   await client.until(10);
   await cluster.redis.command('SAVE');
@@ -120,7 +122,7 @@ test('[5] when Redis comes back without its last events their worker sends them 
 
 test('[6] FLUSHALL in the middle of a run loses no event, and the queue is rebuilt', async () => {
   const threadId = await cluster.createThread();
-  const runId = await cluster.createRun(threadId, silentPlan());
+  const runId = await cluster.createRun(threadId, silentPlan(), WITHOUT_CHECKPOINTS);
   const client = cluster.join(threadId, runId);
   await client.until(10);
   const queuedThread = await cluster.createThread();
