@@ -29,8 +29,8 @@ export default {
     '@langchain/langgraph-ui',
     'shared-by-the-page',
   ],
-  // Comes with redis-server.
-  ignoreBinaries: ['redis-cli'],
+  // Come with redis-server, and with iproute2 and util-linux: test/support/network.ts.
+  ignoreBinaries: ['redis-cli', 'ip', 'unshare', 'nsenter'],
   // An error class next to the code that throws it is exported for those who catch it.
   ignoreExportsUsedInFile: true,
 };

@@ -1,16 +1,24 @@
 /**
  * npm test: everything, from a fresh clone. Packages, build, static checks and unit tests, then the
  * tests that need servers; those come from test/support/shared-servers.ts. A failing stage does not
- * hide the next one. Last line: `N passed, N failed, N skipped`, over all jest runs.
+ * hide the next one. At the end: every failed test with its message, the end of what else has failed, and, over all
+ * jest runs, the last line `N passed, N failed, N skipped`.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { describeFailures } from './failures.mjs';
 import { ROOT, prepare } from './prepare.mjs';
 
 /** Time for an interrupted stage to stop what it started. */
 const STOP_MS_MAX = 8_000;
 const JEST = ['--experimental-vm-modules', '--no-warnings', 'node_modules/jest/bin/jest.js'];
+
+/** Time for the rest of its output when a stage has ended. */
+const DRAIN_MS_MAX = 5_000;
+
+/** Of a failed stage whose failure is no test's: lint, types, a build. */
+const TAIL_LINES = 25;
 
 /** Written by test/support/count-reporter.mjs: one line per jest run. */
 const COUNTS = join(ROOT, 'node_modules/.test-counts');
@@ -29,6 +37,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
   });
 
 const failures = [];
+/** The ends of what failed stages wrote, where no list of tests tells why. */
+const tails = [];
 if (await prepare(run)) {
   await expectZero('Static checks and unit tests', 'npm', ['run', '--silent', 'check']);
   const parallel = ['property', 'conformance', 'integration', 'e2e', 'api'];
@@ -43,27 +53,52 @@ if (await prepare(run)) {
 const { passed, failed, skipped } = sumOfCounts();
 if (interrupted !== undefined) failures.push(`interrupted by ${interrupted}`);
 console.log(`\n${((Date.now() - startedAt) / 1000).toFixed(1)} s in all`);
+for (const tail of tails) console.log(`\n${tail}`);
+const failedTests = reports().flatMap((report) => report.failures);
+if (failedTests.length > 0) console.log(`\n${describeFailures(failedTests)}\n`);
 if (failures.length > 0) console.log(`Failed: ${failures.join('; ')}`);
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exitCode = failures.length > 0 || failed > 0 ? 1 : 0;
 
 async function expectZero(title, command, args) {
-  if (interrupted === undefined && (await run(title, command, args)) !== 0) failures.push(title);
+  if (interrupted !== undefined) return;
+  const before = failedTestCount();
+  const last = [];
+  if ((await run(title, command, args, last)) === 0) return;
+  failures.push(title);
+  if (failedTestCount() === before) tails.push(`The end of "${title}":\n${last.join('\n')}`);
 }
 
-/** @returns the exit code; 1 for a signal */
-function run(title, command, args) {
+/**
+ * @param last gets the last lines of its output
+ * @returns the exit code; 1 for a signal
+ */
+function run(title, command, args, last = []) {
   console.log(`\n=== ${title} ===\n`);
   const begun = Date.now();
   return new Promise((resolve) => {
     // A group of its own, so that a signal to this process can end all of the stage.
     stage = spawn(command, args, {
       cwd: ROOT,
-      stdio: ['ignore', 'inherit', 'inherit'],
+      stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
-      env: { ...process.env, TEST_COUNTS_FILE: COUNTS, TEST_PARENT_PID: String(process.pid) },
+      env: {
+        ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}),
+        ...process.env,
+        TEST_COUNTS_FILE: COUNTS,
+        TEST_PARENT_PID: String(process.pid),
+      },
     });
+    for (const name of ['stdout', 'stderr'])
+      stage[name].setEncoding('utf8').on('data', (text) => {
+        process[name].write(text);
+        last.push(...text.split('\n').filter((line) => line.trim() !== ''));
+        last.splice(0, last.length - TAIL_LINES);
+      });
+    let over = false;
     const end = (code) => {
+      if (over) return;
+      over = true;
       stage = undefined;
       console.log(`\n(${title}: ${((Date.now() - begun) / 1000).toFixed(1)} s)`);
       resolve(code);
@@ -72,7 +107,9 @@ function run(title, command, args) {
       console.error(`cannot execute ${command}: ${error.message}`);
       end(1);
     });
-    stage.once('exit', (code) => end(code ?? 1));
+    stage.once('close', (code) => end(code ?? 1));
+    // Who outlives the stage may hold its pipes open.
+    stage.once('exit', (code) => setTimeout(end, DRAIN_MS_MAX, code ?? 1).unref());
   });
 }
 
@@ -84,10 +121,22 @@ function endStage(signal) {
   }
 }
 
+/** One per jest run so far. @returns {{ counts: object, failures: { test: string, message: string }[] }[]} */
+function reports() {
+  if (!existsSync(COUNTS)) return [];
+  return readFileSync(COUNTS, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+function failedTestCount() {
+  return reports().reduce((sum, { counts }) => sum + counts.failed, 0);
+}
+
 function sumOfCounts() {
   const sum = { passed: 0, failed: 0, skipped: 0 };
-  if (existsSync(COUNTS))
-    for (const line of readFileSync(COUNTS, 'utf8').trim().split('\n'))
-      for (const [name, count] of Object.entries(JSON.parse(line))) sum[name] += count;
+  for (const { counts } of reports())
+    for (const [name, count] of Object.entries(counts)) sum[name] += count;
   return sum;
 }

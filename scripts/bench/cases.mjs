@@ -7,6 +7,7 @@ import { idleClient } from './cases/idle-client.mjs';
 import { kill, killDirect } from './cases/kill.mjs';
 import { limits } from './cases/limits.mjs';
 import { manyRuns } from './cases/many-runs.mjs';
+import { mirror } from './cases/mirror.mjs';
 import { oneRun, oneRunLatency } from './cases/one-run.mjs';
 import { reconnect, replay } from './cases/replay.mjs';
 import { resources } from './cases/resources.mjs';
@@ -37,6 +38,7 @@ export const CASES = [
   replay,
   reconnect,
   archiver,
+  mirror,
   idleClient,
   trips,
   resources,

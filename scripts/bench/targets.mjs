@@ -24,6 +24,8 @@ export const TARGETS = {
   'reconnect/live': { atMost: 5 },
   'archiver/rate': { atLeast: 60_000 },
   'archiver/lag-p99': { atMost: 250 },
+  'mirror/share': { atLeast: 90 },
+  'mirror/lag-p99': { atMost: 100 },
   'idle/memory': { atMost: 28 },
   'trips/statements': { atMost: 8, direct: {} },
   'trips/redis': { atMost: 4 },

@@ -18,7 +18,7 @@ import type { CheckpointBatch } from './write-statement.ts';
 import type { CheckpointWriter } from './writer.ts';
 
 /** How long a put may wait for company. Lost with the process: that much of the last superstep's work. */
-const GATHER_MS = 5;
+export const GATHER_MS = 5;
 /** Above this much waiting data the graph waits at its next superstep. */
 const QUEUE_BYTES_MAX = 16 * 1024 * 1024;
 const RETRY_MS_MIN = 50;

@@ -77,6 +77,9 @@ export async function devCommand(options: { host?: string; port?: string }): Pro
     }, SETTLE_MS);
   });
 
+  // What changes before it knows the files is lost on it: a server that is there must not be older than its files.
+  const watching = new Promise<void>((ready) => watcher.once('ready', ready));
+  await Promise.race([watching, signalled]);
   start();
   const signal = await signalled;
   log.info(`${signal}: stopping`);

@@ -39,6 +39,11 @@ export async function answerWithEnd(
   options: WaitOptions,
 ): Promise<void> {
   const { runId, threadId, cancelOnDisconnect } = options;
+  // The client went while its run was being made: its leaving is told no more.
+  if (response.destroyed) {
+    if (cancelOnDisconnect && !context.open.stopping) cancelLeft(context, options);
+    return;
+  }
   const gone = new AbortController();
   const query = cancelOnDisconnect ? '?cancel_on_disconnect=1' : '';
   // Where a client comes back to when the connection breaks: a second POST would be a second run.

@@ -27,13 +27,14 @@ import { traceRequests } from './trace-requests.ts';
 import { createUiBundles } from './ui-bundles.ts';
 import { createIdSuffixes } from './v2/event-ids.ts';
 import { acceptSockets } from './v2/sockets.ts';
+import { watchVanished } from './vanished.ts';
 
 /** Requests in hand may take this long once the server stops. */
 const STOP_GRACE_MS = 5_000;
 const STOP_LOOK_MS = 50;
 /** Longer than the idle time of common load balancers, so that they, not we, close idle connections. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
-/** TCP keep-alive: finds clients that vanished without a word while nothing is sent. */
+/** TCP keep-alive: finds clients that vanished while nothing is sent to them; vanished.ts finds the others. */
 const TCP_KEEP_ALIVE_MS = 10_000;
 
 export class ListenFailedError extends AppError {
@@ -73,6 +74,9 @@ export function createServer(deps: ServerDeps): Server {
     createApp(context, custom.handler),
   );
   if (deps.http?.disabled.includes('threads') !== true) acceptSockets(context, http);
+  const unwatch = watchVanished(http, (count) => {
+    deps.log.info('clients vanished without a word: let go', { count });
+  });
   let port = 0;
   let stopped: Promise<void> | undefined;
 
@@ -98,6 +102,7 @@ export function createServer(deps: ServerDeps): Server {
   }
 
   async function close(): Promise<void> {
+    unwatch();
     if (!http.listening) return;
     // From now on answers carry `connection: close`, and idle connections are closed.
     const closed = new Promise<void>((resolve) => {

@@ -7,8 +7,11 @@ import type { Worker } from 'node:cluster';
 import { AggregatorRegistry } from 'prom-client';
 import type { Metrics } from './metrics.ts';
 
-/** How long the supervisor may take; then a process answers for itself alone. */
-const GATHER_MS_MAX = 2_000;
+/**
+ * How long the supervisor may take; then a process answers for itself alone, which reads as counters that were reset. So
+ * no sooner than prom-client gives up on a process that does not answer (5 s), and within a scrape (10 s).
+ */
+const GATHER_MS_MAX = 6_000;
 
 interface GatherMessage {
   readonly type: 'metrics';

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Client } from '@langchain/langgraph-sdk';
-import { startCluster } from '../support/cluster.ts';
+import { PATIENT, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
 import { startMillrace } from '../support/processes.ts';
 
@@ -13,7 +13,7 @@ let cluster: Cluster;
 let ada: Client, bob: Client, nobody: Client;
 
 beforeAll(async () => {
-  cluster = await startCluster({ env: { LANGGRAPH_CONFIG_PATH: PROJECT } });
+  cluster = await startCluster({ env: { ...PATIENT, LANGGRAPH_CONFIG_PATH: PROJECT } });
   const { url } = cluster;
   const options = { apiUrl: url, callerOptions: { maxRetries: 0 } };
   ada = new Client({ ...options, apiKey: 'ada' });
@@ -23,8 +23,8 @@ beforeAll(async () => {
     defaultHeaders: { authorization: 'Bearer bob' },
   });
   nobody = new Client({ ...options, apiKey: null });
-}, 60_000);
-afterAll(() => cluster.stop(), 60_000);
+}, 120_000);
+afterAll(() => cluster.stop(), 120_000);
 
 async function all<T>(events: AsyncIterable<T>): Promise<T[]> {
   const list: T[] = [];

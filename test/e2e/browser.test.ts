@@ -10,7 +10,7 @@ import { Client } from '@langchain/langgraph-sdk';
 import type { Browser, Page } from 'playwright-core';
 import { findBrowser } from '../support/browser.ts';
 import type { LaunchBrowser } from '../support/browser.ts';
-import { startCluster } from '../support/cluster.ts';
+import { PATIENT, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
 import { UnavailableError } from '../support/download.ts';
 import { startPageServer } from '../support/page-server.ts';
@@ -22,7 +22,7 @@ import { waitUntil } from '../support/wait-until.ts';
 
 const GRAPHS = fileURLToPath(new URL('./graphs/langgraph.json', import.meta.url));
 const PAGE = fileURLToPath(new URL('./browser/page.jsx', import.meta.url));
-const TIMEOUT_MS = 15_000;
+const TIMEOUT_MS = 30_000;
 
 let launch: LaunchBrowser | undefined;
 try {
@@ -42,20 +42,20 @@ try {
   beforeAll(async () => {
     if (launch === undefined) throw new Error('unreachable: the tests are skipped');
     [cluster, pages, browser] = await Promise.all([
-      startCluster({ servers: 2, workers: 2, env: { LANGGRAPH_CONFIG_PATH: GRAPHS } }),
+      startCluster({ servers: 2, workers: 2, env: { ...PATIENT, LANGGRAPH_CONFIG_PATH: GRAPHS } }),
       startPageServer(PAGE),
       launch(),
     ]);
     balancer = await startRoundRobin(cluster.servers.map(({ url }) => url));
     folder = createTempFolder('held');
     client = new Client({ apiUrl: balancer.url, apiKey: null });
-  }, 60_000);
+  }, 120_000);
   afterAll(async () => {
     await browser.close();
     await Promise.all([pages.close(), balancer.close()]);
     await cluster.stop();
     removeTempFolder(folder);
-  }, 60_000);
+  }, 120_000);
 
   let page: Page;
   let trouble: string[];
@@ -119,7 +119,11 @@ try {
       // onCreated and onFinish or onCompleted were called.
       const [run] = await client.runs.list(threadId());
       expect(await page.getAttribute('main', 'data-created')).toBe(run?.run_id);
-      expect(await page.textContent('#status')).toContain('idle, finished 1');
+      // A callback of its own, after what is shown.
+      await waitUntil(
+        async () => (await page.textContent('#status'))?.includes('idle, finished 1'),
+        { timeoutMs: TIMEOUT_MS, what: 'the page to be told that the run has finished' },
+      );
 
       const story = held();
       await send(story.text);

@@ -69,7 +69,7 @@ test('migrate, serve and worker run as in compose, execute a run, and stop when 
   const server = await start('server');
   const worker = await start('worker');
   const url = `http://127.0.0.1:${ports.server}`;
-  await waitUntil(async () => (await fetch(`${url}/ready`)).ok, { timeoutMs: 10_000 });
+  await waitUntil(async () => (await fetch(`${url}/ready`)).ok, { timeoutMs: 20_000 });
   const answer = await fetch(`${url}/runs/wait`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
@@ -84,7 +84,7 @@ test('migrate, serve and worker run as in compose, execute a run, and stop when 
       const text = await (await fetch(`http://127.0.0.1:${ports.worker}/metrics`)).text();
       return /^millrace_runs_ended_total\{status="success"\} 1$/m.test(text) ? text : undefined;
     },
-    { timeoutMs: 5_000, what: 'the run to be counted' },
+    { timeoutMs: 20_000, what: 'the run to be counted' },
   );
   // What a worker does not look up it does not tell: a zero would hide that Postgres is away.
   expect(metrics).not.toMatch(/^millrace_queue_oldest_seconds /m);

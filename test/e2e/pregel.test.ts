@@ -1,17 +1,17 @@
 /** The seed's examples as runs over HTTP, by the official SDK: server and worker processes of dist/. */
 import { fileURLToPath } from 'node:url';
 import { Client } from '@langchain/langgraph-sdk';
-import { startCluster, type Cluster } from '../support/cluster.ts';
+import { PATIENT, startCluster, type Cluster } from '../support/cluster.ts';
 
 const GRAPHS = fileURLToPath(new URL('../../examples/pregel/langgraph.json', import.meta.url));
 let cluster: Cluster;
 let client: Client;
 
 beforeAll(async () => {
-  cluster = await startCluster({ env: { LANGGRAPH_CONFIG_PATH: GRAPHS } });
+  cluster = await startCluster({ env: { ...PATIENT, LANGGRAPH_CONFIG_PATH: GRAPHS } });
   client = new Client({ apiUrl: cluster.url, apiKey: null });
-}, 60_000);
-afterAll(() => cluster.stop(), 60_000);
+}, 120_000);
+afterAll(() => cluster.stop(), 120_000);
 
 test.each([
   ['single_node', { a: 'foo' }, { b: 'foofoo' }],

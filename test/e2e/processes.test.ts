@@ -28,7 +28,7 @@ beforeAll(async () => {
     LANGGRAPH_CONFIG_PATH: GRAPHS,
     BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: '0',
     WORKER_HEARTBEAT_INTERVAL: '0.5',
-    WORKER_HEARTBEAT_TTL: '1.5',
+    WORKER_HEARTBEAT_TTL: '5',
     SWEEPER_INTERVAL: '0.3',
     LOG_FORMAT: 'json',
     WORKER_METRICS_PORT: String(metricsPort),
@@ -75,19 +75,24 @@ async function wait(): Promise<number> {
 
 test('two processes share the port, and two execute; one that is killed is started again; SIGTERM ends all', async () => {
   const [serve, worker] = await Promise.all([start('serve'), start('worker')]);
-  expect(await Promise.all(Array.from({ length: 20 }, wait))).toEqual(Array(20).fill(200));
-  const { rows } = await database.pool.query<{ worker_id: string }>(
-    'SELECT DISTINCT worker_id FROM runs ORDER BY worker_id',
-  );
-  expect(rows.map((row) => row.worker_id)).toEqual(['worker-1', 'worker-2']);
+  // Again until both have had one: which of the two takes a run is nobody's decision.
+  let runs = 0;
+  await waitUntil(async () => {
+    expect(await Promise.all(Array.from({ length: 20 }, wait))).toEqual(Array(20).fill(200));
+    runs += 20;
+    const { rows } = await database.pool.query<{ worker_id: string }>(
+      'SELECT DISTINCT worker_id FROM runs ORDER BY worker_id',
+    );
+    return rows.map((row) => row.worker_id).join() === 'worker-1,worker-2';
+  }, WAIT);
 
   // Whichever of the two is asked: they tell the sum.
   const ended = async (): Promise<number> => {
     const text = await (await fetch(metricsUrl, { headers: { connection: 'close' } })).text();
     return Number(/^millrace_runs_ended_total\{status="success"\} (\d+)$/m.exec(text)?.[1]);
   };
-  await waitUntil(async () => (await ended()) === 20, WAIT);
-  for (let scrape = 0; scrape < 4; scrape++) expect(await ended()).toBe(20);
+  await waitUntil(async () => (await ended()) === runs, WAIT);
+  for (let scrape = 0; scrape < 4; scrape++) expect(await ended()).toBe(runs);
 
   for (const group of [serve, worker]) {
     const [first] = readyPids(group);
@@ -101,7 +106,7 @@ test('two processes share the port, and two execute; one that is killed is start
     const alive = await Promise.all(readyPids(group).map(isAlive));
     expect(alive).toEqual([false, false, false]);
   }
-}, 60_000);
+}, 120_000);
 
 test('processes end with the one that started them', async () => {
   const worker = await start('worker');

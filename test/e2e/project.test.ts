@@ -75,7 +75,7 @@ test('a changed file is in force a moment later', async () => {
   writeFileSync(join(folder, 'src/agent.ts'), graphOf('second'));
   await millrace.waitForOutput(/changed, starting again[\s\S]*ready/);
   await waitUntil(async () => (await fetch(`http://127.0.0.1:${port}/ok`)).ok, {
-    timeoutMs: 10_000,
+    timeoutMs: 20_000,
   });
   expect(await wait()).toEqual({ said: 'second' });
 });

@@ -3,7 +3,7 @@
  * said so, where Python or PyPI is missing.
  */
 import { fileURLToPath } from 'node:url';
-import { startCluster } from '../support/cluster.ts';
+import { PATIENT, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
 import { UnavailableError } from '../support/download.ts';
 import { startProcess } from '../support/processes.ts';
@@ -32,14 +32,14 @@ try {
     cluster = await startCluster({
       servers: 2,
       workers: 2,
-      env: { LANGGRAPH_CONFIG_PATH: GRAPHS },
+      env: { ...PATIENT, LANGGRAPH_CONFIG_PATH: GRAPHS },
     });
     balancer = await startRoundRobin(cluster.servers.map(({ url }) => url));
-  }, 60_000);
+  }, 120_000);
   afterAll(async () => {
     await balancer.close();
     await cluster.stop();
-  }, 60_000);
+  }, 120_000);
 
   test('holds a whole conversation, through broken connections, with either of two servers', async () => {
     if (python === undefined) throw new Error('unreachable: the test is skipped');

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Command, END, MessagesAnnotation, Send, START, StateGraph } from '@langchain/langgraph';
 import { RemoteGraph } from '@langchain/langgraph/remote';
 import { newId } from '../../src/ids.ts';
-import { startCluster } from '../support/cluster.ts';
+import { PATIENT, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
 import { startRoundRobin } from '../support/round-robin.ts';
 import type { RoundRobin } from '../support/round-robin.ts';
@@ -24,14 +24,14 @@ let cluster: Cluster;
 let balancer: RoundRobin;
 let remote: RemoteGraph;
 beforeAll(async () => {
-  cluster = await startCluster({ servers: 2, env: { LANGGRAPH_CONFIG_PATH: GRAPHS } });
+  cluster = await startCluster({ servers: 2, env: { ...PATIENT, LANGGRAPH_CONFIG_PATH: GRAPHS } });
   balancer = await startRoundRobin(cluster.servers.map(({ url }) => url));
   remote = new RemoteGraph({ graphId: 'chat', url: balancer.url });
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   await balancer.close();
   await cluster.stop();
-}, 60_000);
+}, 120_000);
 
 const thread = (): { configurable: { thread_id: string } } => ({
   configurable: { thread_id: newId() },
@@ -123,7 +123,7 @@ test('protocol v2: streamEvents v3, an interrupt, and a Command that answers it'
       const state = await remote.getState(config);
       return state.next.length === 0 ? (state.values as unknown) : undefined;
     },
-    { timeoutMs: 10_000 },
+    { timeoutMs: 20_000 },
   );
   for (const { thread: stream } of [asks, goesOn] as RemoteRun[]) await stream.close();
   // Of protocol v2 the last answer comes in content blocks.

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { Client } from '@langchain/langgraph-sdk';
-import { startCluster } from '../support/cluster.ts';
+import { PATIENT, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -34,13 +34,13 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
       ...(redis ? {} : { redis: false }),
       servers: 2,
       workers: 2,
-      env: { LANGGRAPH_CONFIG_PATH: GRAPHS },
+      env: { ...PATIENT, LANGGRAPH_CONFIG_PATH: GRAPHS },
     });
     const [first, second] = cluster.servers.map(({ url }) => url);
     client = new Client({ apiUrl: first ?? '', apiKey: null });
     other = new Client({ apiUrl: second ?? '', apiKey: null });
-  }, 60_000);
-  afterAll(() => cluster.stop(), 60_000);
+  }, 120_000);
+  afterAll(() => cluster.stop(), 120_000);
 
   const newThread = async (): Promise<string> => (await client.threads.create()).thread_id;
   const statusOf = async (threadId: string, runId: string): Promise<string> =>
@@ -128,7 +128,7 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
       const run = await client.runs.create(threadId, 'counter', count(4, 5_000, deaf));
       // Not only claimed: cancelled before its first checkpoint it would leave nothing to go on from.
       await waitUntil(async () => (await client.threads.getState(threadId)).next.length > 0, {
-        timeoutMs: 10_000,
+        timeoutMs: 20_000,
       });
       const stream = collect(client.runs.joinStream(threadId, run.run_id));
       await other.runs.cancel(threadId, run.run_id, true);
@@ -145,11 +145,11 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     const threadId = await newThread();
     const run = await client.runs.create(threadId, 'counter', count(100, 100));
     await waitUntil(async () => (await statusOf(threadId, run.run_id)) === 'running', {
-      timeoutMs: 10_000,
+      timeoutMs: 20_000,
     });
     await other.runs.cancel(threadId, run.run_id);
     await waitUntil(async () => (await statusOf(threadId, run.run_id)) === 'interrupted', {
-      timeoutMs: 5_000,
+      timeoutMs: 20_000,
     });
   });
 
@@ -159,7 +159,7 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     const before = await client.threads.getHistory(threadId);
     const slow = await client.runs.create(threadId, 'counter', count(100, 100));
     await waitUntil(async () => (await statusOf(threadId, slow.run_id)) === 'running', {
-      timeoutMs: 10_000,
+      timeoutMs: 20_000,
     });
     await other.runs.cancel(threadId, slow.run_id, true, 'rollback');
     await expect(other.runs.get(threadId, slow.run_id)).rejects.toThrow('HTTP 404');

@@ -1,7 +1,7 @@
 /** One trace from the client's span over the POST and the queue to every superstep, across processes from dist/. */
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { startCluster } from '../support/cluster.ts';
+import { PATIENT, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
 import { startOtlpReceiver } from '../support/otlp-receiver.ts';
 import type { OtlpReceiver, ReceivedSpan } from '../support/otlp-receiver.ts';
@@ -16,6 +16,7 @@ beforeAll(async () => {
   receiver = await startOtlpReceiver();
   cluster = await startCluster({
     env: {
+      ...PATIENT,
       OTEL_EXPORTER_OTLP_ENDPOINT: receiver.endpoint,
       LANGGRAPH_CONFIG_PATH: join(GRAPHS, 'langgraph.json'),
     },
@@ -42,7 +43,7 @@ test('the spans of a run are one trace, under the span of its client', async () 
   const named = (name: string): ReceivedSpan[] =>
     receiver.spans.filter((span) => span.traceId === CLIENT.trace && span.name === name);
   await waitUntil(() => named('run').length === 1 && named('POST /runs/wait').length === 1, {
-    timeoutMs: 10_000,
+    timeoutMs: 20_000,
     what: 'the spans of both processes',
   });
 

@@ -104,13 +104,13 @@ describe('with room in Redis', () => {
 
   test('[14] of flushes whose answers are lost every row is there once', async () => {
     // One step: between two the graph waits for its checkpoint's answer, and there is nothing to flush.
-    const run = await begin({ steps: 1, events: 600, eventMs: 10 });
+    const run = await begin({ steps: 1, events: 1_200, eventMs: 10 });
     for (const from of [20, 120, 220]) {
       await run.visitor.now.until(from);
       const before = await archived(run.threadId);
       line.lose('down');
       try {
-        await waitUntil(async () => (await archived(run.threadId)) > before, { timeoutMs: 5_000 });
+        await waitUntil(async () => (await archived(run.threadId)) > before, { timeoutMs: 30_000 });
       } finally {
         line.cut();
         line.keep('down');
@@ -121,7 +121,7 @@ describe('with room in Redis', () => {
 
   test('[12] Postgres killed again and again under 6 runs: events go on through Redis, the archive catches up', async () => {
     const runs = await Promise.all(
-      Array.from({ length: 6 }, () => begin({ steps: 2, events: 300, eventMs: 10 })),
+      Array.from({ length: 6 }, () => begin({ steps: 2, events: 900, eventMs: 10 })),
     );
     for (const { visitor } of runs) await visitor.now.until(20);
     for (let round = 0; round < 3; round++) {
@@ -132,13 +132,13 @@ describe('with room in Redis', () => {
         // Of runs that are between two steps nothing comes: a checkpoint waits for Postgres.
         await waitUntil(
           async () => (await lasts()).filter((last, i) => last > (before[i] ?? 0) + 30).length >= 4,
-          { timeoutMs: 10_000, what: 'events while Postgres is away' },
+          { timeoutMs: 30_000, what: 'events while Postgres is away' },
         );
       });
       const seen = await lasts();
       for (const [i, { threadId }] of runs.entries())
         await waitUntil(async () => (await archived(threadId)) >= (seen[i] ?? 0), {
-          timeoutMs: 20_000,
+          timeoutMs: 30_000,
           what: 'the archive to catch up',
         });
     }
@@ -155,7 +155,7 @@ describe('with a small budget in Redis', () => {
     const tries = (): number => output().split('trouble: append to direct').length;
     const before = tries();
     await waitUntil(() => tries() >= before + 1, {
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
       what: 'the writer to try Postgres itself',
     });
     const { last, mark, kept } = await inRedis(threadId);

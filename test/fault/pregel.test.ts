@@ -8,17 +8,20 @@ import { startCluster, type Cluster } from '../support/cluster.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const GRAPHS = fileURLToPath(new URL('../support/pregel-project/langgraph.json', import.meta.url));
-const ROUNDS = 60;
+const ROUNDS = 200;
 const file = join(tmpdir(), `millrace-rounds-${newId()}`);
 let cluster: Cluster;
 
 beforeAll(async () => {
-  cluster = await startCluster({ workers: 2, env: { LANGGRAPH_CONFIG_PATH: GRAPHS } });
-}, 60_000);
+  cluster = await startCluster({
+    workers: 2,
+    env: { LANGGRAPH_CONFIG_PATH: GRAPHS, WORKER_HEARTBEAT_TTL: '4' },
+  });
+}, 120_000);
 afterAll(async () => {
   await cluster.stop();
   rmSync(file, { force: true });
-}, 60_000);
+}, 120_000);
 
 const lines = (): string[] => {
   try {
@@ -35,7 +38,7 @@ test('a Pregel run whose worker is killed goes on from its last superstep on ano
     input: { file, rounds: ROUNDS },
     config: { recursion_limit: 1_000 },
   });
-  await waitUntil(() => lines().length > 40, { timeoutMs: 20_000, what: 'ten rounds' });
+  await waitUntil(() => lines().length > 40, { timeoutMs: 40_000, what: 'ten rounds' });
   const victim = await cluster.workerOf(run.run_id);
   await cluster.workers.get(victim)?.kill();
   const before = lines().length;
@@ -56,4 +59,4 @@ test('a Pregel run whose worker is killed goes on from its last superstep on ano
   expect(before).toBeGreaterThan(40);
   expect(again.length).toBeLessThanOrEqual(8);
   expect(new Set(ran)).toEqual(new Set(expected));
-}, 120_000);
+});

@@ -4,7 +4,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { markFile, startCluster } from '../support/cluster.ts';
+import { markFile, PATIENT, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
 import { lockRows } from '../support/row-lock.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
@@ -49,7 +49,11 @@ async function each(count: number, work: (i: number) => Promise<unknown>): Promi
 describe('one deployment', () => {
   let cluster: Cluster;
   beforeAll(async () => {
-    cluster = await startCluster({ workers: 0 });
+    cluster = await startCluster({ workers: 0, env: PATIENT });
+  });
+  afterEach(() => {
+    // Of a test that failed in between.
+    for (const worker of cluster.workers.values()) worker.thaw();
   });
   afterAll(() => cluster.stop());
 
@@ -67,7 +71,7 @@ describe('one deployment', () => {
     await cluster.redis.flushall();
     await cluster.startWorker('w1');
     await waitUntil(async () => (await statuses(cluster))['success 1'] === 1_000, {
-      timeoutMs: 45_000,
+      timeoutMs: 120_000,
       what: '1,000 runs to succeed with their first attempt',
     });
     expect(lines(trace)).toHaveLength(1_000);
@@ -101,15 +105,15 @@ describe('one deployment', () => {
           );
           return (rows[0]?.age ?? 0) > 4;
         },
-        { timeoutMs: 20_000, what: 'the backlog to be old' },
+        { timeoutMs: 30_000, what: 'the backlog to be old' },
       );
       expect(Math.max(...deepest) - before).toBeLessThanOrEqual(300);
       for (const worker of cluster.workers.values()) worker.thaw();
       await waitUntil(async () => ((await statuses(cluster))['pending 0'] ?? 0) === 0, {
-        timeoutMs: 30_000,
+        timeoutMs: 60_000,
         what: 'the backlog to be worked off',
       });
-      await waitUntil(() => lines(trace).length >= 300, { timeoutMs: 10_000 });
+      await waitUntil(() => lines(trace).length >= 300, { timeoutMs: 30_000 });
       expect(lines(trace)).toHaveLength(300);
       expect(Object.keys(await statuses(cluster))).not.toContain('error 1');
     } finally {
@@ -131,19 +135,19 @@ describe('one deployment', () => {
       const runId = await cluster.createRun(threadId, { steps: 2, events: 5, trace });
       const again = [{ runId, attempt: 0, delayMs: 0 }];
       const sent = async (): Promise<number> => (await queue.depth()) ?? 0;
-      await waitUntil(async () => (await sent()) > 0, { timeoutMs: 5_000 });
+      await waitUntil(async () => (await sent()) > 0, { timeoutMs: 30_000 });
       const depth = await sent();
       for (let i = 0; i < 5; i++) queue.wake(again);
       // In the same connection, behind those five.
       queue.wake([{ runId, attempt: 99, delayMs: 0 }]);
-      await waitUntil(async () => (await sent()) > depth, { timeoutMs: 5_000 });
+      await waitUntil(async () => (await sent()) > depth, { timeoutMs: 30_000 });
       expect(await sent()).toBe(depth + 1);
       for (const worker of cluster.workers.values()) worker.thaw();
       const client = cluster.join(threadId, runId);
       await client.end();
       // And once more, after the claim.
       queue.wake(again);
-      await waitUntil(async () => (await sent()) === 0, { timeoutMs: 5_000 });
+      await waitUntil(async () => (await sent()) === 0, { timeoutMs: 30_000 });
       const evidence = { threadId, runId, clients: [[client]], expected: 10 };
       expect(await violationsIn(cluster, evidence)).toEqual([]);
       expect(lines(trace)).toHaveLength(2);
@@ -175,7 +179,7 @@ describe('one deployment', () => {
         queue.wake([7, 8, 9].map((attempt) => ({ runId, attempt, delayMs: 0 })));
       }
       await waitUntil(async () => ((await queue.depth()) ?? 0) >= 20, {
-        timeoutMs: 5_000,
+        timeoutMs: 30_000,
         what: 'the wake-ups to be queued',
       });
       // Every claim finds its run pending and has to wait for the thread; then one after the other goes on.
@@ -186,7 +190,7 @@ describe('one deployment', () => {
       );
       for (const worker of cluster.workers.values()) worker.thaw();
       await waitUntil(async () => (await waiting(cluster)) >= 12, {
-        timeoutMs: 10_000,
+        timeoutMs: 30_000,
         what: 'claims of both workers to wait',
       });
       await release();
@@ -199,7 +203,7 @@ describe('one deployment', () => {
         expect(await cluster.row(runId)).toMatchObject({ status: 'success', attempt: 1, term: 1 });
       }
       await waitUntil(async () => (await queue.depth()) === 0, {
-        timeoutMs: 5_000,
+        timeoutMs: 30_000,
         what: 'the queue to be empty',
       });
     } finally {
@@ -209,7 +213,7 @@ describe('one deployment', () => {
 });
 
 test('[15] a server that dies between the commit of a run and its wake-up: the run is executed once', async () => {
-  const cluster = await startCluster({ servers: 0, workers: 0 });
+  const cluster = await startCluster({ servers: 0, workers: 0, env: PATIENT });
   const proxy = await startTcpProxy({ port: cluster.redis.port });
   try {
     await cluster.startWorker('w1');
@@ -223,7 +227,7 @@ test('[15] a server that dies between the commit of a run and its wake-up: the r
     await server.kill();
     proxy.cut();
     await waitUntil(async () => (await cluster.row(runId)).status === 'success', {
-      timeoutMs: 10_000,
+      timeoutMs: 30_000,
       what: 'the run to be executed',
     });
     expect(lines(trace)).toHaveLength(2);

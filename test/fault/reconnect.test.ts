@@ -91,7 +91,7 @@ async function beginSeam(): Promise<
 > {
   const run = await begin({ steps: 1, events: 250, eventMs: 8 });
   await waitUntil(async () => (await archivedSeq(run.threadId)) >= 40, {
-    timeoutMs: 10_000,
+    timeoutMs: 30_000,
     what: 'the archive to have 40 events',
   });
   const release = await lockRows(cluster.pool, 'threads', [run.threadId]);
@@ -101,7 +101,7 @@ async function beginSeam(): Promise<
       const { first, last } = await seqsInRedis(run.threadId);
       return first === archived + 1 && last > archived + 10;
     },
-    { timeoutMs: 5_000, what: 'Redis to be trimmed up to the archive' },
+    { timeoutMs: 30_000, what: 'Redis to be trimmed up to the archive' },
   );
   const { rows } = await cluster.pool.query<{ type: string; data: string }>(
     'SELECT type, data FROM events WHERE thread_id = $1 ORDER BY seq',
@@ -204,9 +204,9 @@ test('[29] the end that overtakes the last events on their way to a reader waits
 });
 
 test('[25] a client that joins before the run starts waits, and gets its first event', async () => {
-  const run = await begin({ steps: 2, events: 10 }, { after_seconds: 1 });
+  const run = await begin({ steps: 2, events: 10 }, { after_seconds: 5 });
   const visitors = [openVisitor(run.stream()), openVisitor(run.stream(farUrl))];
-  for (const { now } of visitors) await waitUntil(() => now.status === 200, { timeoutMs: 5_000 });
+  for (const { now } of visitors) await waitUntil(() => now.status === 200, { timeoutMs: 30_000 });
   expect((await cluster.row(run.runId)).status).toBe('pending');
   for (const { now } of visitors) await now.end();
   expect(visitors[0]?.now.events[0]).toMatchObject({ event: 'metadata', id: '0' });
@@ -235,7 +235,7 @@ describe('positions of a finished and of a running run', () => {
   beforeAll(async () => {
     finished = await begin({ steps: 2, events: 5 });
     await openVisitor(finished.stream()).now.end();
-    running = await begin({ steps: 1, events: 100, eventMs: 60 });
+    running = await begin({ steps: 1, events: 2_000, eventMs: 60 });
     await openVisitor(running.stream()).now.until(3);
   });
   afterAll(async () => {
@@ -291,7 +291,7 @@ describe('positions of a finished and of a running run', () => {
       const archive = await cluster.archived(finished.runId);
       expect(archive).toHaveLength(11);
       const client = cluster.join(finished.threadId, finished.runId, id);
-      await client.end(5_000);
+      await client.end();
       expect(client.status).toBe(200);
       expect(client.events).toEqual(archive.slice(had));
     },

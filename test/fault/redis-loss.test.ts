@@ -31,6 +31,10 @@ beforeAll(async () => {
   proxy = await startTcpProxy({ port: cluster.redis.port });
   await cluster.startWorker('w1', workerEnv());
 });
+afterEach(() => {
+  // Of a test that failed in between.
+  proxy.keep('down');
+});
 afterAll(async () => {
   await cluster.stop();
   await proxy.close();
@@ -66,7 +70,8 @@ const silentPlan = (): Plan => ({
   eventMs: 15,
   atStep: 1,
   then: 'silent',
-  forMs: 2_000,
+  // Time to kill Redis and start it again, on a busy machine.
+  forMs: 6_000,
   once: markFile(folder),
 });
 /** A checkpoint would take the lost events to Postgres, and nothing would be left to be sent again. */
@@ -76,22 +81,22 @@ const BEFORE_SILENCE = 31;
 
 test('[4] of appends whose answers are lost every event is there once', async () => {
   const threadId = await cluster.createThread();
-  const runId = await cluster.createRun(threadId, { steps: 6, events: 60, eventMs: 15 });
+  const runId = await cluster.createRun(threadId, { steps: 12, events: 60, eventMs: 15 });
   const client = cluster.join(threadId, runId);
   for (const from of [20, 120, 220]) {
     await client.until(from);
     const before = await lastInRedis(threadId);
     proxy.lose('down');
-    await waitUntil(async () => (await lastInRedis(threadId)) > before, { timeoutMs: 5_000 });
+    await waitUntil(async () => (await lastInRedis(threadId)) > before, { timeoutMs: 20_000 });
     proxy.cut();
     proxy.keep('down');
     // Back on the way through Redis.
     const after = await lastInRedis(threadId);
-    await waitUntil(async () => (await lastInRedis(threadId)) > after, { timeoutMs: 5_000 });
+    await waitUntil(async () => (await lastInRedis(threadId)) > after, { timeoutMs: 20_000 });
   }
   await client.end();
   const clients = [[client]];
-  expect(await violationsIn(cluster, { threadId, runId, clients, expected: 360 })).toEqual([]);
+  expect(await violationsIn(cluster, { threadId, runId, clients, expected: 720 })).toEqual([]);
   expect(rewindsIn([client])).toBe(0);
   expect(await cluster.row(runId)).toMatchObject({ status: 'success', attempt: 1 });
 });
@@ -104,6 +109,7 @@ test('[5] when Redis comes back without its last events their worker sends them 
   await cluster.redis.command('SAVE');
   const hold = await holdArchive(cluster.pool, threadId);
   await client.until(BEFORE_SILENCE);
+  await hold.caught();
   await backToSnapshot();
   expect(await lastInRedis(threadId)).toBeLessThan(BEFORE_SILENCE);
   await hold.releaseLosing();
@@ -129,6 +135,7 @@ test('[6] FLUSHALL in the middle of a run loses no event, and the queue is rebui
   const queuedId = await cluster.createRun(queuedThread, { steps: 1, events: 5 });
   const hold = await holdArchive(cluster.pool, threadId);
   await client.until(BEFORE_SILENCE);
+  await hold.caught();
   await cluster.redis.flushall();
   await hold.releaseLosing();
   expect(await lastInPostgres(threadId)).toBeLessThan(BEFORE_SILENCE);
@@ -140,7 +147,7 @@ test('[6] FLUSHALL in the middle of a run loses no event, and the queue is rebui
   expect(await cluster.row(runId)).toMatchObject({ status: 'success', attempt: 1 });
 
   const queued = cluster.join(queuedThread, queuedId);
-  await queued.end(10_000);
+  await queued.end();
   expect(
     await violationsIn(cluster, {
       threadId: queuedThread,
@@ -162,6 +169,7 @@ test('[5b] a client that saw lost events is told by one rewind, and then gets th
   const hold = await holdArchive(cluster.pool, threadId);
   await steady.until(BEFORE_SILENCE);
   await early.until(BEFORE_SILENCE);
+  await hold.caught();
   early.cut();
   await cluster.workers.get('w1')?.kill();
   await backToSnapshot();
@@ -193,7 +201,7 @@ test.each([
   ['a LangGraph.js run', 'probe', 'sync'],
   ['a Pregel run', 'counter', 'async'],
 ])(
-  '[5c] %s (%s, %s) whose worker and Redis are lost together goes on after no event that is lost',
+  '[5b] %s (%s, %s) whose worker and Redis are lost together goes on after no event that is lost',
   async (_what, assistant, durability) => {
     const threadId = await cluster.createThread();
     const plan: Plan = { steps: 24, events: 4, eventMs: 100 };

@@ -51,7 +51,7 @@ async function expectWhole(run: Followed): Promise<void> {
 const lines = (file: string): string[] => readFileSync(file, 'utf8').trim().split('\n');
 
 test('[9] Redis out of memory: runs go on by the direct path, new ones are accepted, and Redis is used again afterwards', async () => {
-  const run = await begin({ steps: 2, events: 150, eventMs: 10 });
+  const run = await begin({ steps: 2, events: 700, eventMs: 10 });
   await run.visitor.now.until(20);
   await cluster.redis.command('CONFIG', 'SET', 'maxmemory', '1');
   try {
@@ -66,10 +66,10 @@ test('[9] Redis out of memory: runs go on by the direct path, new ones are accep
     await cluster.redis.command('CONFIG', 'SET', 'maxmemory', '0');
   }
   await expectWhole(run);
-  const next = await begin({ steps: 1, events: 100, eventMs: 10 });
+  const next = await begin({ steps: 1, events: 400, eventMs: 10 });
   const { stream } = createKeys(cluster.keyPrefix).log(next.threadId);
   await waitUntil(async () => (await redis.xlen(stream)) > 0, {
-    timeoutMs: 5_000,
+    timeoutMs: 20_000,
     what: 'a log in Redis again',
   });
   await expectWhole(next);
@@ -141,12 +141,12 @@ test('[67] a run that is silent for longer than everything in Redis lasts: seqs 
     eventMs: 5,
     atStep: 1,
     then: 'silent',
-    forMs: 1_500,
+    forMs: 8_000,
   });
   await run.visitor.now.until(31);
   const log = createKeys(cluster.keyPrefix).log(run.threadId);
   await waitUntil(async () => (await redis.hget(log.meta, 'p')) === '31', {
-    timeoutMs: 1_000,
+    timeoutMs: 7_000,
     what: 'the archive to have all of it',
   });
   await redis.del(log.meta, log.stream);

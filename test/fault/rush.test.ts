@@ -19,6 +19,10 @@ beforeAll(async () => {
   cluster = await startCluster({ env: { ...PATIENT, N_JOBS_PER_WORKER: String(SLOTS) } });
   line = await startTcpProxy({ port: cluster.redis.port });
 });
+afterEach(() => {
+  // Of a test that failed in between.
+  line.flow('down');
+});
 afterAll(async () => {
   await cluster.stop();
   await line.close();
@@ -48,7 +52,7 @@ test('[62] 40 streamed runs on one worker with 4 slots: the rest wait as pending
       most.pending = Math.max(most.pending, rows[0]?.pending ?? 0);
       return visitors.every(({ now }) => now.ended);
     },
-    { timeoutMs: 60_000, what: 'all streams to end' },
+    { timeoutMs: 120_000, what: 'all streams to end' },
   );
   expect(most.running).toBe(SLOTS);
   expect(most.pending).toBeGreaterThan(20);
@@ -86,7 +90,7 @@ test.each([
     );
     for (const run of runs)
       await waitUntil(async () => (await cluster.row(run.runId)).status === 'running', {
-        timeoutMs: 10_000,
+        timeoutMs: 30_000,
       });
     if (late) line.hold('down');
     const { url } = await cluster.startServer({ REDIS_URL: `redis://127.0.0.1:${line.port}` });

@@ -13,7 +13,8 @@ const folder = createTempFolder('marks');
 const POSTS = 20;
 let cluster: Cluster;
 beforeAll(async () => {
-  cluster = await startCluster({ workers: 2 });
+  // Longer than a busy machine holds anybody up, and no longer: three workers are lost one after the other below.
+  cluster = await startCluster({ workers: 2, env: { WORKER_HEARTBEAT_TTL: '4' } });
 });
 afterAll(async () => {
   await cluster.stop();
@@ -56,7 +57,7 @@ describe('[42] 20 posts at once to one thread', () => {
     await waitUntil(
       async () =>
         (await rowsOf(threadId)).every(({ status }) => !['pending', 'running'].includes(status)),
-      { timeoutMs: 30_000, what: 'all runs to end' },
+      { timeoutMs: 60_000, what: 'all runs to end' },
     );
     return answers.map(({ status }) => status);
   }
@@ -121,8 +122,8 @@ describe('[42] 20 posts at once to one thread', () => {
   test('rollback: the last one succeeds, and of those that were rolled back nothing is left', async () => {
     const [threadId, trace] = [await cluster.createThread(), markFile(folder)];
     // One has written already: its events and checkpoints have to go.
-    const firstId = await cluster.createRun(threadId, { steps: 20, events: 10, eventMs: 10 });
-    await waitUntil(async () => (await stored(threadId)) > 15, { timeoutMs: 5_000 });
+    const firstId = await cluster.createRun(threadId, { steps: 200, events: 10, eventMs: 10 });
+    await waitUntil(async () => (await stored(threadId)) > 15, { timeoutMs: 30_000 });
     expect(new Set(await post(threadId, 'rollback', trace))).toEqual(new Set([200]));
     const rows = await rowsOf(threadId);
     expect(rows.at(-1)?.status).toBe('success');
@@ -181,13 +182,13 @@ test('[41] the only worker is lost and nobody starts another: the run waits, its
   const alone = await startCluster({ workers: 1, env: { CANCEL_DEADLINE_SECS: '1' } });
   try {
     const threadId = await alone.createThread();
-    const runId = await alone.createRun(threadId, { steps: 10, events: 20, eventMs: 10 });
+    const runId = await alone.createRun(threadId, { steps: 50, events: 20, eventMs: 10 });
     const client = alone.join(threadId, runId);
     await client.until(20);
     await alone.workers.get('w1')?.kill();
     // Lease and sweep: 1.5 s and 0.3 s.
     await waitUntil(async () => (await alone.row(runId)).status === 'pending', {
-      timeoutMs: 4_000,
+      timeoutMs: 30_000,
       what: 'the run to be given up for the next worker',
     });
     const other = openSse(`${alone.url}/threads/${threadId}/runs/${runId}/stream`);
@@ -197,8 +198,8 @@ test('[41] the only worker is lost and nobody starts another: the run waits, its
       `/threads/${threadId}/runs/${runId}/cancel?wait=true`,
     );
     expect(status).toBe(204);
-    await client.end(5_000);
-    await other.end(5_000);
+    await client.end();
+    await other.end();
     // The taking over counts as one.
     expect(await alone.row(runId)).toMatchObject({ status: 'interrupted', attempt: 2 });
     const clients = [[client], [other]];
@@ -223,7 +224,7 @@ test('[40] a run that kills its process each time ends as error; the runs beside
         }
       return over;
     },
-    { timeoutMs: 60_000, what: 'the test to be over' },
+    { timeoutMs: 170_000, what: 'the test to be over' },
   );
   supervisor.catch(() => undefined);
   const beside = await Promise.all(
@@ -238,7 +239,7 @@ test('[40] a run that kills its process each time ends as error; the runs beside
   const threadId = await cluster.createThread();
   const runId = await cluster.createRun(threadId, { steps: 2, events: 5, atStep: 1, then: 'kill' });
   const client = cluster.join(threadId, runId);
-  await client.end(30_000);
+  await client.end(90_000);
   expect(await cluster.row(runId)).toMatchObject({
     status: 'error',
     failures: 3,
@@ -246,7 +247,7 @@ test('[40] a run that kills its process each time ends as error; the runs beside
   });
   expect(await violationsIn(cluster, { threadId, runId, clients: [[client]] })).toEqual([]);
   for (const run of beside) {
-    await run.client.end(40_000);
+    await run.client.end(90_000);
     expect(await cluster.row(run.runId)).toMatchObject({ status: 'success' });
     expect(await violationsIn(cluster, { ...run, clients: [[run.client]] })).toEqual([]);
   }

@@ -12,7 +12,7 @@ import type { Envelope, EventStream, SocketClient } from '../support/v2-client.t
 import { waitUntil } from '../support/wait-until.ts';
 
 const CHANNELS = { channels: ['custom', 'values', 'lifecycle', 'checkpoints', 'tasks'] };
-const PLAN = { steps: 30, events: 10, eventMs: 10 };
+const PLAN = { steps: 30, events: 10, eventMs: 20 };
 const COUNT = PLAN.steps * PLAN.events;
 
 const customs = (events: readonly Envelope[]): Envelope[] =>
@@ -49,9 +49,11 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     cluster = await startCluster({
       servers: 2,
       workers: 2,
+      // One attempt is lost here, by a kill.
+      env: { WORKER_HEARTBEAT_TTL: '4' },
       ...(redis ? {} : { redis: false as const }),
     });
-  }, 60_000);
+  }, 120_000);
   afterEach(() => cluster.stop(), 60_000);
 
   const urls = (): [string, string] => {
@@ -103,8 +105,8 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     await waitUntil(() => customs(reader.events).length > 50, { timeoutMs: 30_000 });
 
     await cluster.servers[0]?.process.kill();
-    await waitUntil(() => sockets[0]?.closed, { timeoutMs: 10_000 });
     expect(customs(reader.events).length).toBeLessThan(COUNT);
+    await waitUntil(() => sockets[0]?.closed, { timeoutMs: 30_000 });
     const again = await openSocket(second, threadId);
     sockets.push(again);
     await again.send('subscription.subscribe', CHANNELS);
@@ -117,7 +119,7 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     expect(idsOf(all)).toEqual(stored);
     expect(customs(all)).toHaveLength(COUNT);
     // A new subscription gets everything: each id once, in order.
-    await waitUntil(() => again.events.length >= stored.length, { timeoutMs: 10_000 });
+    await waitUntil(() => again.events.length >= stored.length, { timeoutMs: 30_000 });
     expect(idsOf(again.events)).toEqual(stored);
     reader.stop();
     again.ws.terminate();

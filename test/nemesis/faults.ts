@@ -1,5 +1,8 @@
 /** Does to a cluster what the schedule says, heals it, and measures how long it takes until runs succeed again. */
+import { writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { createBullmqQueue } from '../../src/queue/bullmq.ts';
+import { queueTags } from '../../src/queue/tags.ts';
 import type { Cluster } from '../support/cluster.ts';
 import type { TestPostgres } from '../support/postgres.ts';
 import type { TestProcess } from '../support/processes.ts';
@@ -12,6 +15,8 @@ export interface Victim {
   /** Between the processes and the stores. */
   readonly redisLine: TcpProxy;
   readonly postgresLine: TcpProxy;
+  /** Read by the processes, see test/support/shifted-clock.mjs. */
+  readonly clockFile: string;
 }
 
 /** Does it. @returns what ends it */
@@ -120,7 +125,82 @@ const faults: Record<FaultKind, Fault> = {
   },
   'lose postgres replies': ({ postgresLine }) => lose(postgresLine),
   'slow postgres': ({ postgresLine }) => slow(postgresLine),
+  'part from redis': ({ redisLine }) => part(redisLine),
+  'part from postgres': ({ postgresLine }) => part(postgresLine),
+  'fill redis': async ({ cluster }) => {
+    await cluster.redis.command('CONFIG', 'SET', 'maxmemory', '1');
+    return async () => {
+      await cluster.redis.command('CONFIG', 'SET', 'maxmemory', '0');
+    };
+  },
+  'fill postgres': async ({ cluster }) => {
+    await setRoom(cluster, false);
+    return () => setRoom(cluster, true);
+  },
+  'lose wake-ups': async ({ cluster }) => {
+    await cluster.redis.command(
+      'EVAL',
+      "for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end",
+      '0',
+      `${String(queueTags(cluster.keyPrefix, 1)[0]?.prefix)}:*`,
+    );
+    return now;
+  },
+  'repeat wake-ups': async ({ cluster }) => {
+    const { rows } = await cluster.pool.query<{ run_id: string }>(
+      'SELECT run_id FROM runs ORDER BY created_at DESC LIMIT 100',
+    );
+    const queue = createBullmqQueue({
+      redisUrl: cluster.redis.url,
+      prefix: cluster.keyPrefix,
+      onTrouble: () => undefined,
+      onRefused: () => undefined,
+    });
+    // The number is part of the job's id, which else would be one and the same.
+    for (const { run_id: runId } of rows)
+      queue.wake([101, 102, 103].map((attempt) => ({ runId, attempt, delayMs: 0 })));
+    await queue.stop();
+    return now;
+  },
+  'set clocks wrong': ({ clockFile }, which) => {
+    const hour = 3_600_000;
+    const part = (which % 100) / 100;
+    writeFileSync(clockFile, [-hour, part * hour, 0, -part * hour, hour].join(' '));
+    return Promise.resolve(() => {
+      writeFileSync(clockFile, '0');
+    });
+  },
 };
+
+/** Tables that get longer while runs are executed. */
+const GROWING = ['threads', 'runs', 'events', 'checkpoints', 'checkpoint_blobs'];
+
+/** Lets Postgres say, or not, what it says when it cannot make a table longer. Locks no table. */
+async function setRoom(cluster: Cluster, room: boolean): Promise<void> {
+  const does = room
+    ? 'RETURN NULL;'
+    : `RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100';`;
+  await cluster.pool.query(
+    `CREATE OR REPLACE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN ${does} END $$`,
+  );
+}
+
+/** To be called before anything runs. */
+export async function prepareFaults(cluster: Cluster): Promise<void> {
+  await setRoom(cluster, true);
+  for (const table of GROWING)
+    await cluster.pool.query(
+      `CREATE TRIGGER no_room BEFORE INSERT ON ${table} EXECUTE FUNCTION no_room()`,
+    );
+}
+
+function part(line: TcpProxy): Promise<() => void> {
+  line.refuse();
+  line.cut();
+  return Promise.resolve(() => {
+    line.accept();
+  });
+}
 
 function lose(line: TcpProxy): Promise<() => void> {
   line.lose('down');
@@ -135,6 +215,15 @@ function slow(line: TcpProxy): Promise<() => void> {
   return Promise.resolve(() => {
     line.delay(0);
   });
+}
+
+/** Runs that kill their process take workers along: starts others in their place. */
+export async function revive({ cluster }: Victim): Promise<void> {
+  for (const [name, worker] of [...cluster.workers]) {
+    if (worker.ended === null) continue;
+    cluster.workers.delete(name);
+    await cluster.startWorker(`w${++workersStarted}`);
+  }
 }
 
 /** Returns when the fault is over and everything runs again; not when it has recovered. */

@@ -1,6 +1,7 @@
 /** The nemesis: a deployment, its users, and a seeded sequence of faults; what it finds, and its figures. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { newId } from '../../src/ids.ts';
 import { startCluster } from '../support/cluster.ts';
 import { startPostgres } from '../support/postgres.ts';
@@ -9,7 +10,7 @@ import { startReceiver } from '../support/receiver.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 import type { TcpProxy } from '../support/tcp-proxy.ts';
 import { checkAfterwards } from './afterwards.ts';
-import { inflict } from './faults.ts';
+import { inflict, prepareFaults, revive } from './faults.ts';
 import type { Victim } from './faults.ts';
 import { createJournal } from './journal.ts';
 import type { Violation } from './journal.ts';
@@ -17,7 +18,7 @@ import { schedule } from './schedule.ts';
 import type { FaultKind } from './schedule.ts';
 import { startWorkload } from './workload.ts';
 import type { Client } from './target.ts';
-import type { Figures } from './workload.ts';
+import type { Figures, Workload } from './workload.ts';
 
 export interface NemesisOptions {
   readonly seed: number;
@@ -42,6 +43,8 @@ export interface NemesisReport {
   readonly webhooks: number;
 }
 
+/** How often it is looked whether a worker has gone, when no faults come any more. */
+const REVIVE_MS = 1_000;
 const ENV = {
   WORKER_HEARTBEAT_INTERVAL: '0.5',
   WORKER_HEARTBEAT_TTL: '3',
@@ -50,6 +53,7 @@ const ENV = {
   WEBHOOK_RETRY_SECS: '0.5',
   WEBHOOK_MAX_ATTEMPTS: '20',
 };
+const SHIFTED_CLOCK = fileURLToPath(new URL('../support/shifted-clock.mjs', import.meta.url));
 const ASSISTANTS = ['probe', 'counter'];
 
 export async function playNemesis(options: NemesisOptions): Promise<NemesisReport> {
@@ -57,6 +61,7 @@ export async function playNemesis(options: NemesisOptions): Promise<NemesisRepor
   const journal = createJournal();
   const folder = createTempFolder('nemesis');
   const effectsFile = join(folder, 'effects');
+  const clockFile = join(folder, 'clock');
   const receiver = await startReceiver();
   const postgres = await startPostgres();
   const postgresLine = await startTcpProxy({ port: postgres.port });
@@ -74,11 +79,12 @@ export async function playNemesis(options: NemesisOptions): Promise<NemesisRepor
       redisLine = await startTcpProxy({ port: Number(new URL(url).port) });
       return `redis://127.0.0.1:${redisLine.port}`;
     },
-    env: ENV,
+    env: { ...ENV, NODE_OPTIONS: `--import=${SHIFTED_CLOCK}`, CLOCK_SHIFT_FILE: clockFile },
   });
   try {
     if (redisLine === undefined) throw new Error('the cluster has no Redis');
-    const victim: Victim = { cluster, postgres, redisLine, postgresLine };
+    const victim: Victim = { cluster, postgres, redisLine, postgresLine, clockFile };
+    await prepareFaults(cluster);
     const target = {
       urls: () => cluster.servers.map(({ url }) => url),
       idempotent: true,
@@ -105,6 +111,7 @@ export async function playNemesis(options: NemesisOptions): Promise<NemesisRepor
     for (const fault of schedule(seed, options.kinds)) {
       await delay(fault.afterMs);
       if (performance.now() >= until || journal.violations.length > 0) break;
+      await revive(victim);
       journal.note(`${fault.kind} for ${fault.forMs} ms`);
       options.onNote?.(`${fault.kind} for ${fault.forMs} ms`);
       // A date in the middle of the fault, or two when it lasts.
@@ -118,7 +125,7 @@ export async function playNemesis(options: NemesisOptions): Promise<NemesisRepor
         }),
       );
     }
-    await workload.stop();
+    await stopUsers(workload, victim);
     await Promise.all(canaries);
     await cluster.pool.query('UPDATE crons SET enabled = false, next_run_date = NULL');
     await checkAfterwards(cluster.pool, journal, { receiver, effectsFile });
@@ -141,6 +148,12 @@ export async function playNemesis(options: NemesisOptions): Promise<NemesisRepor
   }
 }
 
+/** Their last runs may kill their processes, too. */
+async function stopUsers(workload: Workload, victim: Victim): Promise<void> {
+  const stopped = workload.stop().then(() => true);
+  while (!(await Promise.race([stopped, delay(REVIVE_MS, false)]))) await revive(victim);
+}
+
 /** Until a new run has succeeded, in ms. */
 async function recovery(client: Client): Promise<number | undefined> {
   const from = performance.now();
@@ -156,12 +169,6 @@ async function recovery(client: Client): Promise<number | undefined> {
 /** The report as text: the first violation with the history around it, then the figures. */
 export function renderReport(report: NemesisReport): string {
   const { violations, figures, faults, recoveriesMs: times, requests } = report;
-  const at = (share: number): string => (times[Math.floor(times.length * share)] ?? 0).toFixed(0);
-  const counts = (of: Record<string, number>): string =>
-    Object.entries(of)
-      .sort(([, a], [, b]) => b - a)
-      .map(([name, n]) => `${name} ${n}`)
-      .join(', ');
   const first = violations[0];
   return [
     ...(first === undefined
@@ -171,11 +178,36 @@ export function renderReport(report: NemesisReport): string {
           '',
           ...first.history,
           '',
+          `by invariant: ${counts(byInvariant(violations))}`,
           ...violations.slice(1, 20).map(({ what }) => `also: ${what}`),
         ]),
     `seed ${report.seed}: ${figures.runs} runs (${counts(figures.ends)}), ${figures.events} events, ${figures.rewinds} rewinds announced`,
+    `users did: ${counts(figures.did)}`,
     `${figures.resumed} connections resumed, ${requests.requests} requests, ${requests.retries} repeated, ${report.webhooks} webhooks`,
     `${Object.values(faults).reduce((sum, n) => sum + n, 0)} faults: ${counts(faults)}`,
-    `recovered after p50 ${at(0.5)} ms, p99 ${at(0.99)} ms`,
+    `recovered after ${shares(times)}`,
   ].join('\n');
+}
+
+function byInvariant(violations: readonly Violation[]): Record<string, number> {
+  const found: Record<string, number> = {};
+  for (const { what } of violations) {
+    const name = /\[(I\d|FIFO)\]/.exec(what)?.[1] ?? 'other';
+    found[name] = (found[name] ?? 0) + 1;
+  }
+  return found;
+}
+
+/** `a 3, b 1`, the most frequent first. */
+export const counts = (of: Readonly<Record<string, number>>): string =>
+  Object.entries(of)
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, n]) => `${name} ${n}`)
+    .join(', ');
+
+/** @param times in ms, sorted */
+export function shares(times: readonly number[]): string {
+  if (times.length === 0) return 'nothing measured';
+  const at = (share: number): string => (times[Math.floor(times.length * share)] ?? 0).toFixed(0);
+  return `p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, at most ${times.at(-1)?.toFixed(0)} ms`;
 }

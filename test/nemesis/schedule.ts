@@ -22,6 +22,16 @@ export const FAULTS = {
   'cut postgres': 0,
   'lose postgres replies': 600,
   'slow postgres': 2_000,
+  'part from redis': 3_000,
+  'part from postgres': 2_500,
+  /** Redis has no memory left, Postgres no disk. */
+  'fill redis': 3_000,
+  'fill postgres': 2_500,
+  /** Of the queue alone; or each run, whatever it is doing, is queued several times more. */
+  'lose wake-ups': 0,
+  'repeat wake-ups': 0,
+  /** Each process' clock goes wrong by itself, by up to an hour back or forth. */
+  'set clocks wrong': 4_000,
 } as const;
 export type FaultKind = keyof typeof FAULTS;
 

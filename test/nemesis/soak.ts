@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { startSharedServers } from '../support/shared-servers.ts';
 import { createJournal } from './journal.ts';
-import { playNemesis, renderReport } from './nemesis.ts';
+import { counts, playNemesis, renderReport, shares } from './nemesis.ts';
 import type { NemesisReport } from './nemesis.ts';
 import { FAULT_KINDS } from './schedule.ts';
 import { startWorkload } from './workload.ts';
@@ -77,8 +77,7 @@ async function playRounds(): Promise<boolean> {
   const shared = await startSharedServers();
   process.env['TEST_POSTGRES_URL'] ??= shared.postgresUrl;
   process.env['TEST_REDIS_URL'] ??= shared.redisUrl;
-  const sum = { runs: 0, events: 0, faults: 0, rewinds: 0 };
-  const recoveries: number[] = [];
+  const reports: NemesisReport[] = [];
   try {
     const endAt = Date.now() + minutes * 60_000;
     for (let round = 0; Date.now() < endAt; round++) {
@@ -86,23 +85,38 @@ async function playRounds(): Promise<boolean> {
       say(`round ${round + 1}, seed ${seed + round}, ${(forMs / 1_000).toFixed(0)} s`);
       const report = await playNemesis({ seed: seed + round, forMs, users, kinds, onNote: say });
       say(renderReport(report));
-      sum.runs += report.figures.runs;
-      sum.events += report.figures.events;
-      sum.rewinds += report.figures.rewinds;
-      sum.faults += Object.values(report.faults).reduce((all, n) => all + n, 0);
-      recoveries.push(...report.recoveriesMs);
-      if (report.violations.length > 0) return false;
+      reports.push(report);
+      if (report.violations.length > 0) break;
     }
-    recoveries.sort((a, b) => a - b);
-    const at = (share: number): string =>
-      (recoveries[Math.floor(recoveries.length * share)] ?? 0).toFixed(0);
-    say(
-      `all: ${sum.runs} runs, ${sum.events} events, ${sum.faults} faults, ${sum.rewinds} rewinds, recovered after p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, no violation`,
-    );
-    return true;
+    sayAll(reports);
+    return reports.every(({ violations }) => violations.length === 0);
   } finally {
     await shared.stop();
   }
+}
+
+/** The figures of all rounds. */
+function sayAll(reports: readonly NemesisReport[]): void {
+  const sum = (of: (report: NemesisReport) => number): number =>
+    reports.reduce((all, report) => all + of(report), 0);
+  const merged = (of: (report: NemesisReport) => Readonly<Record<string, number>>): string => {
+    const all: Record<string, number> = {};
+    for (const report of reports)
+      for (const [name, n] of Object.entries(of(report))) all[name] = (all[name] ?? 0) + n;
+    return `${Object.values(all).reduce((total, n) => total + n, 0)} (${counts(all)})`;
+  };
+  const times = reports.flatMap(({ recoveriesMs }) => recoveriesMs).sort((a, b) => a - b);
+  for (const line of [
+    `all ${reports.length} rounds, seeds ${reports.map((report) => report.seed).join(', ')}:`,
+    `runs ${sum(({ figures }) => figures.runs)}, which ended: ${merged(({ figures }) => figures.ends)}`,
+    `events ${sum(({ figures }) => figures.events)}`,
+    `faults ${merged(({ faults }) => faults)}`,
+    `recoveries ${times.length}, ${shares(times)}`,
+    `rewinds announced ${sum(({ figures }) => figures.rewinds)}, connections resumed ${sum(({ figures }) => figures.resumed)}`,
+    `webhooks ${sum(({ webhooks }) => webhooks)}`,
+    `violations ${sum(({ violations }) => violations.length)}`,
+  ])
+    say(line);
 }
 
 let sound: boolean;

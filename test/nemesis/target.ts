@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Session } from '../support/checker.ts';
 import { openSse } from '../support/event-client.ts';
-import type { SseEvent } from '../support/event-client.ts';
+import type { SseClient, SseEvent } from '../support/event-client.ts';
 import type { Random } from '../property/log/random.ts';
 import type { Journal } from './journal.ts';
 
@@ -19,6 +19,12 @@ const PATIENCE_MS = 90_000;
 /** A request that takes longer hangs. */
 const ANSWER_MS = 20_000;
 const RETRY_MS = 100;
+/** 5xx that a client may be told for a while: no server, no store, no room left in it. */
+const PASSING = [502, 503, 504, 507];
+
+/** Connections on which a client takes nothing for a while, and for how long. */
+const SLOW_SHARE = 0.1;
+const SLOW_MS_MAX = 3_000;
 
 export interface Answer {
   readonly status: number;
@@ -51,6 +57,12 @@ export interface Client {
   /** Everything a finished run's stream has. */
   replay(path: string, of: string, random: Random): Promise<readonly SseEvent[] | undefined>;
   readonly figures: { requests: number; retries: number; connections: number };
+}
+
+async function dawdle(stream: SseClient, forMs: number): Promise<void> {
+  stream.pause();
+  await delay(forMs);
+  stream.resume();
 }
 
 export function createClient(target: Target, journal: Journal, random: Random): Client {
@@ -103,7 +115,7 @@ export function createClient(target: Target, journal: Journal, random: Random): 
           return undefined;
         }
         if (typeof answer !== 'string' && answer.status < 500) return answer;
-        if (typeof answer !== 'string' && ![502, 503, 504].includes(answer.status))
+        if (typeof answer !== 'string' && !PASSING.includes(answer.status))
           journal.violation(
             `${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`,
             of,
@@ -126,10 +138,12 @@ export function createClient(target: Target, journal: Journal, random: Random): 
       for (let n = 0; ; n++) {
         figures.connections++;
         const stream = openSse(pickUrl(own) + path, {
-          lastEventId: after,
+          // From the start: -1 says so everywhere, no id at all does with Millrace.
+          lastEventId: after ?? (target.idempotent && own.chance(0.5) ? undefined : '-1'),
           headers: target.headers,
         });
         const cutAt = cuts[n] ?? Number.POSITIVE_INFINITY;
+        if (own.chance(SLOW_SHARE)) void dawdle(stream, own.below(SLOW_MS_MAX));
         while (!stream.ended && stream.error === undefined && stream.events.length < cutAt) {
           if (Date.now() > deadline) break;
           await delay(10);

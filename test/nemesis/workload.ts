@@ -31,6 +31,8 @@ export interface Figures {
   rewinds: number;
   /** Connections that went on after Last-Event-ID. */
   resumed: number;
+  /** What users did, by name. */
+  readonly did: Record<string, number>;
   /** Runs by what became of them. */
   readonly ends: Record<string, number>;
 }
@@ -45,6 +47,9 @@ export interface Workload {
 const STRATEGIES = ['reject', 'enqueue', 'interrupt', 'rollback'] as const;
 /** Errors that a run may end with when its workers are killed again and again. */
 const EXCUSED = /WorkerLostError|EffectUnknownError/;
+
+/** Of test/support/fault-project/probe.ts. */
+const MISDEEDS = ['kill', 'block', 'silent', 'ignore-signal', 'transient'] as const;
 
 interface Begun {
   readonly threadId: string;
@@ -61,7 +66,7 @@ export function startWorkload(
   journal: Journal,
   options: WorkloadOptions,
 ): Workload {
-  const figures: Figures = { runs: 0, events: 0, rewinds: 0, resumed: 0, ends: {} };
+  const figures: Figures = { runs: 0, events: 0, rewinds: 0, resumed: 0, did: {}, ends: {} };
   const client = createClient(target, journal, createRandom(options.seed ^ 0x5bd1e995));
   let stopping = false;
 
@@ -119,7 +124,8 @@ export function startWorkload(
       { key: newId(), of: threadId },
     );
     if (answer === undefined) return undefined;
-    if (answer.status === 409 && strategy === 'reject') return undefined;
+    // 422 with the official servers.
+    if ([409, 422].includes(answer.status) && strategy === 'reject') return undefined;
     if (answer.status !== 200) {
       journal.violation(`run refused: ${answer.status} ${JSON.stringify(answer.body)}`, threadId);
       return undefined;
@@ -242,6 +248,46 @@ export function startWorkload(
       const run = await begin(random, threadId, { plan, resume });
       if (run !== undefined) await followAll(random, run, 1 + random.below(2));
     },
+    /** More than all buffers between the server and a slow client hold. */
+    async large(random, threadId) {
+      const plan = { ...planOf(random), steps: 2, events: 700, eventMs: 0, padding: 8_000 };
+      const run = await begin(random, threadId, {
+        plan,
+        assistant: random.pick(options.assistants) ?? '',
+      });
+      if (run !== undefined) await followAll(random, run, 2);
+    },
+    /** Once, at one of its steps, the graph does what graphs should not. */
+    async trouble(random, threadId) {
+      const plan = {
+        ...planOf(random),
+        then: random.pick(MISDEEDS) ?? 'silent',
+        forMs: 500 + random.below(5_000),
+        once: `${options.effectsFile}-${newId()}`,
+      };
+      const atStep = random.below(plan.steps);
+      const run = await begin(random, threadId, { plan: { ...plan, atStep }, assistant: 'probe' });
+      if (run !== undefined) await followAll(random, run, 1 + random.below(2));
+    },
+    /** Without a thread of its own, waited for in the request itself. */
+    async stateless(random) {
+      const plan = planOf(random);
+      const body = {
+        assistant_id: random.pick(options.assistants),
+        input: { plan, step: 0, n: 0 },
+        config: { recursion_limit: 1_000 },
+      };
+      const given = { key: newId(), limitMs: 90_000 };
+      const answer = await client.call('POST', '/runs/wait', body, given);
+      if (answer === undefined) return;
+      figures.runs++;
+      const { n, __error__: failed } = answer.body as { n?: number; __error__?: unknown };
+      const status = failed === undefined ? 'success' : 'error';
+      figures.ends[status] = (figures.ends[status] ?? 0) + 1;
+      const expected = plan.steps * plan.events;
+      if (status === 'success' ? n !== expected : !EXCUSED.test(JSON.stringify(failed)))
+        journal.violation(`/runs/wait answered ${JSON.stringify(answer)}, not n=${expected}`);
+    },
     async wait(random, threadId) {
       const run = await begin(random, threadId);
       if (run === undefined) return;
@@ -256,13 +302,19 @@ export function startWorkload(
     },
   };
 
+  /** What a user may choose; large ones are for few, and trouble takes hands on the machine. */
+  const names = Object.keys(ops).flatMap((name) => {
+    if (name === 'large') return [name];
+    return name === 'trouble' && options.effectsFile === undefined ? [] : [name, name, name];
+  });
   async function user(random: Random): Promise<void> {
     let threadId: string | undefined;
     while (!stopping) {
       if (threadId === undefined || random.chance(0.2)) threadId = await newThread();
       if (threadId === undefined) continue;
-      const name = random.pick(Object.keys(ops)) ?? 'run';
+      const name = random.pick(names) ?? 'run';
       journal.note(name, threadId);
+      figures.did[name] = (figures.did[name] ?? 0) + 1;
       await ops[name]?.(random, threadId);
       await delay(random.below(200));
     }

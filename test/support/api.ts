@@ -117,7 +117,7 @@ export async function runningRun(threadId: string, deaf = false): Promise<string
     async () =>
       (await statusOf(threadId, run.run_id)) === 'running' &&
       (await client.threads.getState(threadId)).next.includes('count'),
-    { timeoutMs: 15_000, what: 'the run to count' },
+    { timeoutMs: 30_000, what: 'the run to count' },
   );
   return run.run_id;
 }

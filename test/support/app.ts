@@ -49,6 +49,8 @@ export async function startTestApp(options: {
     ...(url === database.url ? {} : { DATABASE_DIRECT_URL: database.url }),
     KEY_PREFIX: `t${randomBytes(5).toString('hex')}`,
     BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: '0',
+    // A played run renews no lease.
+    WORKER_HEARTBEAT_TTL: '120',
     LOG_LEVEL: 'error',
     ...(options.redis ? { REDIS_URL: options.redisUrl ?? testRedisUrl() } : {}),
     ...options.environment,

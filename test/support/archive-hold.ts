@@ -16,16 +16,17 @@ export async function holdArchive(pool: Pool, threadId: string): Promise<Archive
   const client = await pool.connect();
   await client.query('BEGIN');
   await client.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR UPDATE', [threadId]);
+  // Never asked in the transaction above: there all looks at the sessions show what the first one saw.
   const WAITING = `FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
   return {
     async caught() {
-      await waitUntil(async () => ((await client.query(`SELECT 1 ${WAITING}`)).rowCount ?? 0) > 0, {
-        timeoutMs: 10_000,
+      await waitUntil(async () => ((await pool.query(`SELECT 1 ${WAITING}`)).rowCount ?? 0) > 0, {
+        timeoutMs: 30_000,
         what: 'an archiver with events in hand',
       });
     },
     async releaseLosing() {
-      const { rows } = await client.query<{ pid: number }>(
+      const { rows } = await pool.query<{ pid: number }>(
         `SELECT pid, pg_terminate_backend(pid) ${WAITING}`,
       );
       // A signal takes a moment, and a lock that is free meanwhile would be taken.
@@ -36,7 +37,7 @@ export async function holdArchive(pool: Pool, threadId: string): Promise<Archive
           ]);
           return left.rowCount === 0;
         },
-        { timeoutMs: 5_000, what: 'the waiting sessions to be gone' },
+        { timeoutMs: 20_000, what: 'the waiting sessions to be gone' },
       );
       await client.query('ROLLBACK');
       client.release();

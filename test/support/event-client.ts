@@ -112,7 +112,7 @@ export function openSse(url: string, options: SseClientOptions = {}): SseClient 
       return state.error;
     },
     lastId: () => state.events.findLast((event) => event.id !== undefined)?.id,
-    until: (condition, timeoutMs = 20_000) =>
+    until: (condition, timeoutMs = 40_000) =>
       wait(
         () =>
           typeof condition === 'number'
@@ -121,7 +121,7 @@ export function openSse(url: string, options: SseClientOptions = {}): SseClient 
         timeoutMs,
         'the stream has what is waited for',
       ),
-    end: (timeoutMs = 30_000) => wait(() => state.ended, timeoutMs, 'the stream has ended'),
+    end: (timeoutMs = 60_000) => wait(() => state.ended, timeoutMs, 'the stream has ended'),
     cut() {
       abort.abort();
     },

@@ -23,7 +23,10 @@ export interface PlayedRun {
 
 /** Claims the run when it can be claimed. */
 export async function playRun(app: TestApp, runId: string): Promise<PlayedRun> {
-  const owner = await waitUntil(() => claimTerm(app, runId), { timeoutMs: 5_000 });
+  const owner = await waitUntil(() => claimTerm(app, runId), {
+    timeoutMs: 20_000,
+    what: 'the run to be claimed',
+  });
   const { core } = app;
   const writer = createLogWriter(
     {

@@ -84,7 +84,7 @@ async function ensureTemplate(serverUrl: string): Promise<string> {
           await admin.query(`ALTER DATABASE ${building} RENAME TO ${template}`);
           return true;
         },
-        { timeoutMs: 10_000, what: 'the template to be free' },
+        { timeoutMs: 30_000, what: 'the template to be free' },
       );
     });
   });
@@ -141,7 +141,7 @@ export async function startPostgres(
   let stopped: Promise<void> | undefined;
   const end = async (how: () => void | Promise<void>): Promise<void> => {
     await how();
-    await waitUntil(() => !isAlive(server.pid), { timeoutMs: 20_000, what: 'Postgres to be gone' });
+    await waitUntil(() => !isAlive(server.pid), { timeoutMs: 30_000, what: 'Postgres to be gone' });
     forgetProcess(server.pid);
   };
   return {

@@ -22,7 +22,7 @@ export interface ProcessOptions {
   readyLine?: RegExp;
   /** … and this URL answers 2xx, when given. */
   readyUrl?: string;
-  /** Default 20,000. */
+  /** Default 60,000: several start at once, on a machine that may be busy. */
   readyTimeoutMs?: number;
 }
 
@@ -36,7 +36,7 @@ export interface TestProcess {
   waitForOutput(pattern: RegExp, timeoutMs?: number): Promise<RegExpExecArray>;
   /** SIGKILL to it and to all it started. */
   kill(): Promise<void>;
-  /** SIGTERM, then waits for its end (default 20,000 ms, then SIGKILL and an error). @returns exit code or signal */
+  /** SIGTERM, then waits for its end (default 40,000 ms, then SIGKILL and an error). @returns exit code or signal */
   stop(timeoutMs?: number): Promise<number | NodeJS.Signals>;
   /** SIGSTOP and SIGCONT: a long pause, as of a virtual machine. */
   freeze(): void;
@@ -118,7 +118,7 @@ function processHandle(
     removeTempFolder(folder);
   });
   const output = (): string => (existsSync(logFile) ? readFileSync(logFile, 'utf8') : lastOutput);
-  const waitForEnd = async (timeoutMs = 20_000): Promise<number | NodeJS.Signals> => {
+  const waitForEnd = async (timeoutMs = 40_000): Promise<number | NodeJS.Signals> => {
     await waitUntil(() => ended() !== null, { timeoutMs, what: `process ${pid} to end` });
     return ended() ?? 0;
   };
@@ -136,13 +136,13 @@ function processHandle(
       return ended();
     },
     output,
-    waitForOutput: (pattern, timeoutMs = 20_000) =>
+    waitForOutput: (pattern, timeoutMs = 40_000) =>
       waitUntil(() => pattern.exec(output()), {
         timeoutMs,
         what: `${String(pattern)} in the output of ${pid}`,
       }),
     kill,
-    stop: async (timeoutMs = 20_000) => {
+    stop: async (timeoutMs = 40_000) => {
       send('SIGTERM', [pid]);
       try {
         return await waitForEnd(timeoutMs);

@@ -62,8 +62,20 @@ export function keepsThePromise({ backend, tags, redisUrl }: QueueCase): void {
     await submitRun(app.core.submit, run);
     return { threadId, runId: run.runId };
   }
+  /** What takes long because it waits for something takes long each time; a busy machine lets it through now and then. */
+  const oneOfMany = async (what: string, quick: () => Promise<boolean>): Promise<void> => {
+    const outcomes: boolean[] = [];
+    while (outcomes.length < 10 && !outcomes.includes(true)) outcomes.push(await quick());
+    expect({ what, once: outcomes.includes(true) }).toEqual({ what, once: true });
+  };
+  /** Wake-ups are on their way when a run is there. */
+  const depthIs = (count: number): Promise<unknown> =>
+    waitUntil(async () => (await app.core.queue.depth()) === count, {
+      timeoutMs: 20_000,
+      what: `${count} wake-ups`,
+    });
   const allDone = (count: number): Promise<unknown> =>
-    waitUntil(() => executed.length >= count, { timeoutMs: 15_000, what: `${count} runs` });
+    waitUntil(() => executed.length >= count, { timeoutMs: 20_000, what: `${count} runs` });
   const pending = async (): Promise<number> => {
     const { rows } = await app.core.pool.query<{ n: number }>(
       `SELECT count(*)::int AS n FROM runs WHERE status IN ('pending', 'running')`,
@@ -73,24 +85,25 @@ export function keepsThePromise({ backend, tags, redisUrl }: QueueCase): void {
 
   test('an idle worker begins a run at once', async () => {
     await app.worker.start();
-    const begun = Date.now();
-    const run = await submit('a');
-    expect(await readAll(app, run)).toMatchObject({ status: 'success' });
-    // Without its wake-up the worker would find it after LOOK_INTERVAL and OVERDUE_MS, or the sweeper after 2 s.
-    expect(Date.now() - begun).toBeLessThan(900);
+    // Without its wake-up the worker would find it after LOOK_INTERVAL and OVERDUE_MS, or the sweeper after 2 s: never sooner.
+    await oneOfMany('a run in less than 900 ms', async () => {
+      const begun = Date.now();
+      const run = await submit('a');
+      expect(await readAll(app, run)).toMatchObject({ status: 'success' });
+      return Date.now() - begun < 900;
+    });
   });
 
   test('runs that were announced before there was a worker are executed, each once', async () => {
     const names = Array.from({ length: 30 }, (_, i) => `r${i}`);
     for (const name of names) await submit(name);
-    if (backend !== 'memory')
-      expect(await waitUntil(() => app.core.queue.depth(), { timeoutMs: 2_000 })).toBe(30);
+    if (backend !== 'memory') await depthIs(30);
     await app.worker.start();
     await allDone(30);
     expect([...executed].sort()).toEqual([...names].sort());
-    await waitUntil(async () => (await pending()) === 0, { timeoutMs: 5_000 });
+    await waitUntil(async () => (await pending()) === 0, { timeoutMs: 20_000 });
     if (backend !== 'memory')
-      await waitUntil(async () => (await app.core.queue.depth()) === 0, { timeoutMs: 2_000 });
+      await waitUntil(async () => (await app.core.queue.depth()) === 0, { timeoutMs: 20_000 });
   });
 
   test('priority decides, not the order of the wake-ups', async () => {
@@ -116,8 +129,8 @@ export function keepsThePromise({ backend, tags, redisUrl }: QueueCase): void {
 
   test('runs whose wake-ups were lost are found, and the queue is never longer than the runs that wait', async () => {
     for (let i = 0; i < 20; i++) await submit(`r${i}`);
-    await waitUntil(async () => (await app.core.queue.depth()) !== 0, { timeoutMs: 2_000 });
     if (backend !== 'memory') {
+      await depthIs(20);
       // Everything that Redis knows of this deployment.
       const commands = app.core.redis?.commands;
       for (const master of commands === undefined ? [] : mastersOf(commands))
@@ -140,13 +153,15 @@ export function keepsThePromise({ backend, tags, redisUrl }: QueueCase): void {
 
   test('a delayed run does not begin before its time, and begins soon after it', async () => {
     await app.worker.start();
-    const begun = Date.now();
-    const run = await submit('later', { afterSeconds: 1 });
-    await readAll(app, run);
-    const tookMs = Date.now() - begun;
-    expect(tookMs).toBeGreaterThanOrEqual(1_000);
     // A sweep is every 0.2 s; without it the overdue look would find it after 3 s.
-    expect(tookMs).toBeLessThan(2_500);
+    await oneOfMany('a run soon after its time', async () => {
+      const begun = Date.now();
+      const run = await submit('later', { afterSeconds: 1 });
+      await readAll(app, run);
+      const tookMs = Date.now() - begun;
+      expect(tookMs).toBeGreaterThanOrEqual(1_000);
+      return tookMs < 2_500;
+    });
   });
 
   test('a worker without a free slot keeps no wake-up from one that has', async () => {
@@ -154,20 +169,20 @@ export function keepsThePromise({ backend, tags, redisUrl }: QueueCase): void {
     gate = opened;
     await app.worker.start();
     await submit('long');
-    await waitUntil(() => executed.length === 1, { timeoutMs: 5_000 });
+    await waitUntil(() => executed.length === 1, { timeoutMs: 20_000 });
     gate = undefined;
     // More than there are tags, so that each has some.
     for (let i = 0; i < 12; i++) await submit(`short ${i}`);
     if (backend !== 'memory')
       await waitUntil(async () => (await app.core.queue.depth()) === 12, {
-        timeoutMs: 10_000,
+        timeoutMs: 20_000,
         what: 'all of them to wait in the queue',
       });
     const other = createWorkerOf(app.core);
     await other.start();
     await allDone(13);
     open();
-    await waitUntil(async () => (await pending()) === 0, { timeoutMs: 5_000 });
+    await waitUntil(async () => (await pending()) === 0, { timeoutMs: 20_000 });
     await other.stop();
   });
 
@@ -178,10 +193,17 @@ export function keepsThePromise({ backend, tags, redisUrl }: QueueCase): void {
     const other = createWorkerOf(app.core);
     await other.start();
     await app.worker.stop();
-    for (let i = 0; i < 10; i++) await submit(`after ${i}`);
-    const begun = Date.now();
-    await allDone(11);
-    expect(Date.now() - begun).toBeLessThan(2_000);
-    await other.stop();
+    try {
+      // One that the stopped worker kept would be found by the sweeper, 2 s later.
+      await oneOfMany('ten runs in less than 2 s', async () => {
+        const begun = Date.now();
+        const before = executed.length;
+        for (let i = 0; i < 10; i++) await submit(`after ${i}`);
+        await allDone(before + 10);
+        return Date.now() - begun < 2_000;
+      });
+    } finally {
+      await other.stop();
+    }
   });
 }

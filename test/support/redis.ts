@@ -80,7 +80,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<TestRedis>
       if (child.exitCode !== null) return true;
       return (await command(port, ['PING'])) === '+PONG';
     };
-    await waitUntil(ready, { timeoutMs: 10_000, what: 'Redis to answer PING' });
+    await waitUntil(ready, { timeoutMs: 30_000, what: 'Redis to answer PING' });
     if (child.exitCode !== null) {
       forgetProcess(pid);
       throw new Error(`${binary} did not start: ${readFileSync(logFile, 'utf8').slice(-1_000)}`);
@@ -88,7 +88,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<TestRedis>
   };
   const end = async (name: NodeJS.Signals): Promise<void> => {
     signal(pid, name);
-    await waitUntil(() => !isAlive(pid), { timeoutMs: 10_000, what: 'Redis to be gone' });
+    await waitUntil(() => !isAlive(pid), { timeoutMs: 30_000, what: 'Redis to be gone' });
     forgetProcess(pid);
   };
 
@@ -121,7 +121,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<TestRedis>
 export function command(port: number, words: string[]): Promise<string> {
   const parts = words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`);
   return new Promise((resolve, reject) => {
-    const socket = createConnection({ port, host: '127.0.0.1', timeout: 5_000 });
+    const socket = createConnection({ port, host: '127.0.0.1', timeout: 20_000 });
     let reply = '';
     socket.once('connect', () => socket.write(`*${words.length}\r\n${parts.join('')}`));
     socket.on('data', (chunk) => {

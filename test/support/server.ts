@@ -29,8 +29,7 @@ export async function startTestServer(
 ): Promise<TestServer> {
   const app = await startTestApp({
     ...options,
-    // A played run renews no lease.
-    environment: { PORT: '0', WORKER_HEARTBEAT_TTL: '120', ...options.environment },
+    environment: { PORT: '0', ...options.environment },
   });
   const server = createServer(app.core);
   await server.start();

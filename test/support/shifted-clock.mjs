@@ -1,7 +1,7 @@
 /**
  * A machine whose clock is wrong: loaded with `--import`, shifts what Date says by the number of milliseconds
- * in the file CLOCK_SHIFT_FILE, from the moment on that it is written there. Timers are not affected, as on
- * a machine whose clock is set.
+ * in the file CLOCK_SHIFT_FILE, from the moment on that it is written there. Of several numbers each process takes
+ * the one that its pid falls on. Timers are not affected, as on a machine whose clock is set.
  */
 import { readFileSync } from 'node:fs';
 
@@ -9,7 +9,8 @@ const RealDate = Date;
 let shiftMs = 0;
 setInterval(() => {
   try {
-    shiftMs = Number(readFileSync(process.env.CLOCK_SHIFT_FILE, 'utf8'));
+    const shifts = readFileSync(process.env.CLOCK_SHIFT_FILE, 'utf8').trim().split(/\s+/);
+    shiftMs = Number(shifts[process.pid % shifts.length]);
   } catch {
     // not yet
   }

@@ -114,7 +114,7 @@ export async function openSocket(
       ws.send(JSON.stringify({ id, method, ...(params === undefined ? {} : { params }) }));
       return waitUntil(
         () => messages.find((message): message is Answer => 'id' in message && message.id === id),
-        { timeoutMs: 15_000, what: `answer to ${method}` },
+        { timeoutMs: 30_000, what: `answer to ${method}` },
       );
     },
   };
@@ -135,7 +135,7 @@ export async function ended(
 ): Promise<Envelope[]> {
   await waitUntil(
     () => rootStates(source.events).filter((state) => TERMINAL.includes(state)).length >= times,
-    { timeoutMs: 15_000, what: `${times} ends` },
+    { timeoutMs: 30_000, what: `${times} ends` },
   );
   return [...source.events];
 }

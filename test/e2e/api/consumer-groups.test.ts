@@ -5,7 +5,7 @@ import { startReceiver, status } from '../../support/receiver.ts';
 import type { Receiver } from '../../support/receiver.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
-const SOON = { timeoutMs: 15_000 };
+const SOON = { timeoutMs: 20_000 };
 /** Names are of the whole deployment, which is not this file's alone. */
 const name = `group-${randomUUID()}`;
 

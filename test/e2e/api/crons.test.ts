@@ -144,7 +144,7 @@ test('a due cron runs once over all processes, on its thread', async () => {
   await waitUntil(
     async () => (await client.runs.list(threadId, { status: 'success' })).length > 0,
     {
-      timeoutMs: 15_000,
+      timeoutMs: 20_000,
     },
   );
   const runs = await client.runs.list(threadId);

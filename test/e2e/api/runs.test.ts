@@ -24,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => receiver.stop());
 
-const SOON = { timeoutMs: 15_000 };
+const SOON = { timeoutMs: 20_000 };
 const NO_ASSISTANT =
   'HTTP 404: No assistant found for "nobody". Make sure the assistant ID is for a valid assistant or a valid graph ID.';
 const log = async (threadId: string): Promise<string[]> =>
@@ -291,14 +291,14 @@ test('after_seconds: pending until then, and the thread is busy meanwhile', asyn
   const asked = Date.now();
   const run = await client.runs.create(threadId, 'agent', {
     input: said('later'),
-    afterSeconds: 1,
+    afterSeconds: 4,
   });
   expect((await client.threads.get(threadId)).status).toBe('busy');
   expect(await statusOf(threadId, run.run_id)).toBe('pending');
   await client.runs.join(threadId, run.run_id);
   expect(await statusOf(threadId, run.run_id)).toBe('success');
   // It says when it was to begin.
-  expect(Date.parse(run.created_at)).toBeGreaterThanOrEqual(asked + 1_000);
+  expect(Date.parse(run.created_at)).toBeGreaterThanOrEqual(asked + 4_000);
 });
 
 test('wait: the values, as one JSON document, kept alive; where the run is', async () => {
@@ -422,7 +422,8 @@ test.each([false, true])(
     const begun = performance.now();
     const answer = await call('POST', `/threads/${threadId}/runs/${runId}/cancel?wait=1`);
     expect([answer.status, answer.text]).toEqual([204, '']);
-    expect(performance.now() - begun).toBeLessThan(5_000);
+    // The deadline of a worker that does not react is 10 s.
+    expect(performance.now() - begun).toBeLessThan(9_000);
     expect(await statusOf(threadId, runId)).toBe('interrupted');
     expect((await client.threads.get(threadId)).status).toBe('idle');
     expect((await client.threads.getState(threadId)).next).toEqual(['count']);

@@ -14,7 +14,7 @@ import {
 import type { Part } from '../../support/api.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
-const SOON = { timeoutMs: 15_000 };
+const SOON = { timeoutMs: 20_000 };
 const names = (parts: readonly Part[]): string[] => parts.map(({ event }) => event);
 const stream = (
   graphId: string,
@@ -57,10 +57,14 @@ test('frames are event, data and id, a line each; ids count from 0; the end clos
 });
 
 test('the end comes at once: many short runs take little time', async () => {
-  const begun = performance.now();
-  for (let n = 0; n < 5; n++) await stream('steps', {});
-  // A server that asks every 500 ms whether the run is over needs 2.5 s.
-  expect(performance.now() - begun).toBeLessThan(2_000);
+  // A server that asks every 500 ms whether the run is over needs 2.5 s, each time; a busy machine lets one of several through.
+  const took: number[] = [];
+  while (took.length < 8 && !took.some((ms) => ms < 2_000)) {
+    const begun = performance.now();
+    for (let n = 0; n < 5; n++) await stream('steps', {});
+    took.push(performance.now() - begun);
+  }
+  expect(Math.min(...took)).toBeLessThan(2_000);
 });
 
 test.each([

@@ -231,7 +231,7 @@ test('the stream of a thread shows every run on it, to who comes late as well', 
       }),
     );
   await waitUntil(() => live.frames.filter(({ event }) => event === 'custom').length === 4, {
-    timeoutMs: 10_000,
+    timeoutMs: 20_000,
   });
   const ids = live.frames.map(({ id }) => Number(id));
   expect(ids).toEqual([...ids].sort((a, b) => a - b));
@@ -239,7 +239,7 @@ test('the stream of a thread shows every run on it, to who comes late as well', 
   const later = await openStream(`/threads/${threadId}/stream`, undefined, {
     'last-event-id': middle,
   });
-  await waitUntil(() => later.frames.length === live.frames.length - 4, { timeoutMs: 10_000 });
+  await waitUntil(() => later.frames.length === live.frames.length - 4, { timeoutMs: 20_000 });
   expect(later.frames).toEqual(live.frames.slice(4));
   const lifecycle = await openStream(
     `/threads/${threadId}/stream?stream_mode=lifecycle`,
@@ -248,7 +248,7 @@ test('the stream of a thread shows every run on it, to who comes late as well', 
       'last-event-id': '0',
     },
   );
-  await waitUntil(() => lifecycle.frames.length >= 2, { timeoutMs: 10_000 });
+  await waitUntil(() => lifecycle.frames.length >= 2, { timeoutMs: 20_000 });
   expect(lifecycle.frames.map(({ event }) => event)).toEqual(['metadata', 'metadata']);
   for (const stream of [live, later, lifecycle]) stream.close();
   const updates = await openStream(`/threads/${threadId}/stream?stream_mode=state_update`);

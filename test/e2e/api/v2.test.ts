@@ -14,7 +14,7 @@ import {
 import { REPLY } from '../../support/v2-graph.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
-const SOON = { timeoutMs: 15_000 };
+const SOON = { timeoutMs: 20_000 };
 const start = (threadId: string, input: object, more: object = {}): ReturnType<typeof command> =>
   command(url, threadId, 'run.start', { assistant_id: 'v2', input, ...more });
 

@@ -97,7 +97,7 @@ test('credentials reach the graph and nobody else', async () => {
   await ada('GET', `${path}/join`);
   const sent = await waitUntil(
     () => receiver.received.find(({ body }) => body['run_id'] === runId),
-    { timeoutMs: 10_000, what: 'the webhook' },
+    { timeoutMs: 20_000, what: 'the webhook' },
   );
   const { values: _values, ...rest } = sent.body;
   const checkpoint = (await ada('GET', `/threads/${threadId ?? ''}/history`)).json() as {
@@ -151,7 +151,7 @@ describe('a cron', () => {
         }>('SELECT run_id, error FROM cron_ticks WHERE cron_id = $1', [cronId]);
         return rows[0];
       },
-      { timeoutMs: 10_000, what: 'the date to pass' },
+      { timeoutMs: 20_000, what: 'the date to pass' },
     );
 
   test('is its maker’s, and so are its runs and their threads', async () => {

@@ -103,7 +103,7 @@ test('a stream on a thread that is not there shows nothing when it becomes anoth
   expect((await start(ada, threadId)).status).toBe(200);
   await ended(await events('ada', threadId));
   await waitUntil(() => spy.over !== undefined && modes.over !== undefined, {
-    timeoutMs: 10_000,
+    timeoutMs: 20_000,
     what: 'both to be shut',
   });
   expect(spy.frames).toEqual([]);
@@ -147,7 +147,7 @@ describe('the WebSocket', () => {
     const spy = await openSocket(server.url, threadId, of('bob'));
     await spy.send('subscription.subscribe', { channels: ALL_CHANNELS });
     await start(ada, threadId);
-    await waitUntil(() => spy.closed, { timeoutMs: 10_000, what: 'the socket to be shut' });
+    await waitUntil(() => spy.closed, { timeoutMs: 20_000, what: 'the socket to be shut' });
     expect(spy.events).toEqual([]);
   });
 
@@ -173,7 +173,7 @@ describe('the WebSocket', () => {
 });
 
 describe('a replay after the permission was taken away', () => {
-  test('is refused on every way, for a stream that was read before', async () => {
+  test('[50] is refused on every way, for a stream that was read before', async () => {
     const thread = (await ada('POST', '/threads', {})).json() as { thread_id: string };
     const runs = `/threads/${thread.thread_id}/runs`;
     const stream = await ada('POST', `${runs}/stream`, {

@@ -127,7 +127,7 @@ describe.each([
   });
   afterAll(() => app.stop());
 
-  test.each(ways)('durability $durability, $way', async ({ durability, way }) => {
+  test.each(ways)('[5b] durability $durability, $way', async ({ durability, way }) => {
     const threadId = await createThread(app);
     const run = newRun(app, threadId, { input: { n: 0 } });
     const kwargs = { ...run.kwargs, ...way, durability } as RunKwargs;

@@ -67,7 +67,7 @@ test('a write waits for a claim in progress and is then refused, all of it', asy
       );
       return rowCount === 1;
     },
-    { timeoutMs: 5_000, what: 'the write to wait for the row' },
+    { timeoutMs: 20_000, what: 'the write to wait for the row' },
   );
   await claim.query('COMMIT');
   claim.release();

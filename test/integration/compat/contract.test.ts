@@ -57,7 +57,7 @@ async function statusOf(runId: string): Promise<string> {
   return rows[0]?.status ?? 'gone';
 }
 const becomes = (runId: string, status: string): Promise<unknown> =>
-  waitUntil(async () => (await statusOf(runId)) === status, { timeoutMs: 8_000, what: status });
+  waitUntil(async () => (await statusOf(runId)) === status, { timeoutMs: 20_000, what: status });
 
 beforeEach(() => {
   foreign = new Redis(testRedisUrl());
@@ -77,11 +77,11 @@ const AEGRA = (): Record<string, string> => ({
 test.each(['bullmq', 'list'])('LLEN is the queue size: %s', async (backend) => {
   await start({ ...AEGRA(), QUEUE_BACKEND: backend }, false);
   for (let i = 0; i < 3; i++) await post({ say: [] });
-  await waitUntil(() => redisCli('LLEN', `${prefix}:tasks`) === '3', { timeoutMs: 3_000 });
+  await waitUntil(() => redisCli('LLEN', `${prefix}:tasks`) === '3', { timeoutMs: 20_000 });
   // Only a sentinel is stored, no run information.
   expect(new Set(lines(redisCli('LRANGE', `${prefix}:tasks`, '0', '-1')))).toEqual(new Set(['1']));
   await app.worker.start();
-  await waitUntil(() => redisCli('LLEN', `${prefix}:tasks`) === '0', { timeoutMs: 5_000 });
+  await waitUntil(() => redisCli('LLEN', `${prefix}:tasks`) === '0', { timeoutMs: 20_000 });
 });
 
 test('heartbeats and the attempt are there while a run is executed, with their expiry, and a cancel removes them', async () => {
@@ -89,7 +89,7 @@ test('heartbeats and the attempt are there while a run is executed, with their e
   const run = await post({ say: ['a'], hold: true });
   const key = `${prefix}:heartbeat:${run.run_id}`;
   await waitUntil(() => lines(redisCli('KEYS', `${prefix}:heartbeat:*`)).length === 1, {
-    timeoutMs: 5_000,
+    timeoutMs: 20_000,
   });
   expect(redisCli('KEYS', `${prefix}:heartbeat:*`)).toBe(key);
   expect(redisCli('GET', key)).toBe(app.core.config.WORKER_ID);
@@ -100,7 +100,7 @@ test('heartbeats and the attempt are there while a run is executed, with their e
   expect(expiry).toBeLessThanOrEqual(60);
   talk.finishAll();
   await becomes(run.run_id, 'success');
-  await waitUntil(() => redisCli('KEYS', `${prefix}:heartbeat:*`) === '', { timeoutMs: 2_000 });
+  await waitUntil(() => redisCli('KEYS', `${prefix}:heartbeat:*`) === '', { timeoutMs: 20_000 });
 });
 
 test('PUBSUB CHANNELS lists the runs that are streamed', async () => {
@@ -112,9 +112,9 @@ test('PUBSUB CHANNELS lists the runs that are streamed', async () => {
   const client = await openSseClient(
     `${app.url}/threads/${run.thread_id}/runs/${run.run_id}/stream`,
   );
-  await waitUntil(() => channels().includes(channel), { timeoutMs: 3_000 });
+  await waitUntil(() => channels().includes(channel), { timeoutMs: 20_000 });
   client.close();
-  await waitUntil(() => !channels().includes(channel), { timeoutMs: 3_000 });
+  await waitUntil(() => !channels().includes(channel), { timeoutMs: 20_000 });
 });
 
 interface Message {
@@ -147,7 +147,7 @@ test.each(EVERY_WAY)(
     const run = await post({ say: ['a', { b: 'ü\n\t' }], hold: true, then: ['last'] });
     const got = await listen(how, `run:${run.run_id}:events`);
     await app.worker.start();
-    await waitUntil(() => got.length >= 3, { timeoutMs: 5_000 });
+    await waitUntil(() => got.length >= 3, { timeoutMs: 20_000 });
     expect(got.map((m) => [m.id, m.event])).toEqual([
       ['0', 'metadata'],
       ['1', 'custom'],
@@ -156,7 +156,7 @@ test.each(EVERY_WAY)(
     expect(got.slice(1).map((m) => m.data)).toEqual(['a', { b: 'ü\n\t' }]);
     talk.finishAll();
     await becomes(run.run_id, 'success');
-    await waitUntil(() => got.length === 5, { timeoutMs: 3_000 });
+    await waitUntil(() => got.length === 5, { timeoutMs: 20_000 });
     expect(got.slice(3)).toEqual([
       { id: '3', event: 'custom', data: 'last' },
       { event: 'end', data: { status: 'success' } },
@@ -174,7 +174,7 @@ test('a run too short for any append is told as well', async () => {
   const run = await post({ say: ['quick'] });
   const got = await listen('subscribe', `run:${run.run_id}:events`);
   await app.worker.start();
-  await waitUntil(() => got.at(-1)?.event === 'end', { timeoutMs: 5_000 });
+  await waitUntil(() => got.at(-1)?.event === 'end', { timeoutMs: 20_000 });
   expect(got.map((m) => m.event)).toEqual(['metadata', 'custom', 'end']);
 });
 
@@ -182,7 +182,7 @@ test('in the strict mode no event is stored in Redis, and a late client gets the
   await start({ EVENTS_IN_REDIS: 'false' });
   const run = await post({ say: ['SECRET1', 'SECRET2'], hold: true });
   const live = await openSseClient(`${app.url}/threads/${run.thread_id}/runs/${run.run_id}/stream`);
-  await waitUntil(() => live.text.includes('SECRET2'), { timeoutMs: 5_000 });
+  await waitUntil(() => live.text.includes('SECRET2'), { timeoutMs: 20_000 });
   const keys = lines(redisCli('KEYS', `*${app.core.config.KEY_PREFIX}*`));
   for (const key of keys) {
     expect(redisCli('TYPE', key) === 'stream' && key.endsWith(':log:events')).toBe(false);
@@ -228,7 +228,7 @@ describe('cancels', () => {
     foreign.on('message', (channel, message) => told.push(`${channel} ${message}`));
     await foreign.subscribe(`run:${run.run_id}:cancel`, `${prefix}:cancel:${run.run_id}`);
     await app.call('POST', `/threads/${run.thread_id}/runs/${run.run_id}/cancel`);
-    await waitUntil(() => told.length === 2, { timeoutMs: 3_000 });
+    await waitUntil(() => told.length === 2, { timeoutMs: 20_000 });
     expect(told.sort()).toEqual(
       [`run:${run.run_id}:cancel interrupt`, `${prefix}:cancel:${run.run_id} interrupt`].sort(),
     );
@@ -270,7 +270,7 @@ test('cancels of a whole crowd cost the process that tells of them nothing, and 
       await foreign.publish(`${prefix}:cancel:${last}`, 'interrupt');
       return looks.own.includes(last) && looks.other.length >= 91;
     },
-    { timeoutMs: 5_000, what: 'the last message' },
+    { timeoutMs: 20_000, what: 'the last message' },
   );
   answer.resolve();
   expect(looks.own).toEqual([last]);
@@ -288,7 +288,7 @@ test('garbage on every control channel is ignored, counted, and the listeners li
   const client = await openSseClient(
     `${app.url}/threads/${run.thread_id}/runs/${run.run_id}/stream`,
   );
-  await waitUntil(() => client.text.includes('"a"'), { timeoutMs: 5_000 });
+  await waitUntil(() => client.text.includes('"a"'), { timeoutMs: 20_000 });
   const ignored = async (): Promise<number> =>
     (await metrics.troubles.get()).values.reduce((sum, { value }) => sum + value, 0);
   const channels = [
@@ -309,13 +309,13 @@ test('garbage on every control channel is ignored, counted, and the listeners li
       const before = await ignored();
       await foreign.publish(channel, garbage);
       await waitUntil(async () => (await ignored()) > before, {
-        timeoutMs: 3_000,
+        timeoutMs: 20_000,
         what: `${channel} ${garbage.slice(0, 20)}`,
       });
     }
   const before = await ignored();
   await foreign.lpush(`${prefix}:tasks`, '[]', '{half', 'x'.repeat(1_000_000));
-  await waitUntil(async () => (await ignored()) >= before + 3, { timeoutMs: 5_000 });
+  await waitUntil(async () => (await ignored()) >= before + 3, { timeoutMs: 20_000 });
   for (const channel of ['control', 'ended', 'log', 'queue'])
     await core.pool.query('SELECT pg_notify($1, $2)', [
       `${core.config.KEY_PREFIX}_${channel}`,
@@ -337,7 +337,7 @@ describe('a foreign worker', () => {
     const first = await post({ say: ['a'] });
     expect(await popped).toEqual([`${prefix}:tasks`, '1']);
     for (let i = 0; i < 9; i++) await post({ say: ['a'] });
-    await waitUntil(() => redisCli('LLEN', `${prefix}:tasks`) === '5', { timeoutMs: 3_000 });
+    await waitUntil(() => redisCli('LLEN', `${prefix}:tasks`) === '5', { timeoutMs: 20_000 });
     await app.worker.start();
     await becomes(first.run_id, 'success');
   });
@@ -346,7 +346,7 @@ describe('a foreign worker', () => {
     await start({ QUEUE_BACKEND: 'list', SWEEPER_INTERVAL: '0.3' }, false);
     const run = await post({ say: ['a'] });
     await waitUntil(async () => (await foreign.rpop(`${prefix}:tasks`)) === '1', {
-      timeoutMs: 3_000,
+      timeoutMs: 20_000,
     });
     await app.worker.start();
     await becomes(run.run_id, 'success');
@@ -356,7 +356,7 @@ describe('a foreign worker', () => {
     await start({ QUEUE_BACKEND: 'list' }, false);
     const run = await post({ say: ['a'], hold: false });
     await waitUntil(async () => (await foreign.rpop(`${prefix}:tasks`)) === '1', {
-      timeoutMs: 3_000,
+      timeoutMs: 20_000,
     });
     await app.worker.start();
     await foreign.lpush(
@@ -380,7 +380,7 @@ describe('a foreign worker', () => {
         talk.finishAll();
         return (await statusOf(run.run_id)) === 'success';
       },
-      { timeoutMs: 8_000 },
+      { timeoutMs: 20_000 },
     );
     const { rows } = await app.core.pool.query<{ attempt: number }>(
       'SELECT attempt FROM runs WHERE run_id = $1',

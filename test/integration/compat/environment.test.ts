@@ -123,7 +123,7 @@ test('started without Redis, runs are executed, and with Redis back it is used',
     await waitUntil(
       async () =>
         ((await app.call('GET', '/health')).json() as { redis: string }).redis === 'connected',
-      { timeoutMs: 10_000 },
+      { timeoutMs: 20_000 },
     );
     expect((await wait()).status).toBe(200);
   } finally {
@@ -136,7 +136,7 @@ test('a run that no worker takes in time ends as error, and its thread is free; 
   const app = await startTestServer({
     redis: true,
     worker: false,
-    environment: { PENDING_TIMEOUT_SECS: '0.5', SWEEPER_INTERVAL: '0.1' },
+    environment: { PENDING_TIMEOUT_SECS: '4', SWEEPER_INTERVAL: '0.1' },
   });
   const patient = await startTestApp({
     redis: true,
@@ -156,7 +156,7 @@ test('a run that no worker takes in time ends as error, and its thread is free; 
     expect(((await app.call('GET', path)).json() as { status: string }).status).toBe('pending');
     await waitUntil(
       async () => ((await app.call('GET', path)).json() as { status: string }).status === 'error',
-      { timeoutMs: 5_000 },
+      { timeoutMs: 20_000 },
     );
     const stream = await app.call('GET', `${path}/stream`);
     expect(stream.text).toContain('PendingTimeoutError');

@@ -6,7 +6,7 @@ import type { Receiver } from '../../support/receiver.ts';
 import type { TestServer } from '../../support/server.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
-const WAIT = { timeoutMs: 15_000 };
+const WAIT = { timeoutMs: 20_000 };
 
 let server: TestServer;
 let receiver: Receiver;

@@ -8,7 +8,7 @@ import { waitUntil } from '../../support/wait-until.ts';
 const FILE = fileURLToPath(
   new URL('../../support/consumer-project/langgraph.json', import.meta.url),
 );
-const WAIT = { timeoutMs: 15_000 };
+const WAIT = { timeoutMs: 20_000 };
 
 const kept = globalThis as {
   consumed?: { thread_id: string; events: { id: string; data: unknown }[] }[];

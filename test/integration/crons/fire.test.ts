@@ -11,7 +11,7 @@ import type { TestApp } from '../../support/app.ts';
 import { createCoreBeside } from '../../support/core-beside.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
-const WAIT = { timeoutMs: 10_000 };
+const WAIT = { timeoutMs: 20_000 };
 /** No process looks by itself, unless the test says so. */
 const QUIET = '100000';
 
@@ -89,7 +89,7 @@ async function fireAll(): Promise<void> {
   while ((await fire()) !== undefined);
 }
 
-test('three processes fire each of many crons once, and by themselves', async () => {
+test('[52] three processes fire each of many crons once, and by themselves', async () => {
   await start('0.05');
   const beside = [await createCoreBeside(app), await createCoreBeside(app)];
   try {
@@ -110,7 +110,7 @@ test('three processes fire each of many crons once, and by themselves', async ()
   }
 });
 
-test('twenty at once fire one cron once', async () => {
+test('[52] twenty at once fire one cron once', async () => {
   await start(QUIET);
   const cronId = await dueCron('1 s');
   const fired = await Promise.all(Array.from({ length: 20 }, fire));
@@ -133,19 +133,20 @@ test('a run is built like a client’s, and says which cron it is of', async () 
   expect(await ticksOf(cronId)).toEqual([{ run_id: run?.run_id, error: null }]);
 });
 
-test('days of downtime are one run, and the next date is to come', async () => {
+test('[52] days of downtime are one run, and the next date is to come', async () => {
   await start(QUIET);
-  const cronId = await dueCron('3 days', { schedule: '*/5 * * * *' });
+  // Daily: a date of every five minutes may come between the firing and the look.
+  const cronId = await dueCron('3 days', { schedule: '0 3 * * *' });
   await fireAll();
   expect(await runsOf(cronId)).toHaveLength(1);
   const { next_run_date: next } = await cronRow(cronId);
   const { rows } = await app.core.pool.query<{ now: Date }>('SELECT now() AS now');
   const waitMs = (next?.getTime() ?? 0) - (rows[0]?.now.getTime() ?? 0);
   expect(waitMs).toBeGreaterThan(0);
-  expect(waitMs).toBeLessThanOrEqual(300_000);
+  expect(waitMs).toBeLessThanOrEqual(86_400_000);
 });
 
-test('when the process that fires dies in the middle, another fires', async () => {
+test('[52] when the process that fires dies in the middle, another fires', async () => {
   await start(QUIET);
   const cronId = await dueCron('1 s');
   const dying = fireNext(app.core.submit, async (db, cron) => {
@@ -164,7 +165,7 @@ test('when the process that fires dies in the middle, another fires', async () =
   expect(await runsOf(cronId)).toHaveLength(1);
 });
 
-test('a date that had its run has no other, whatever the clocks do', async () => {
+test('[52] a date that had its run has no other, whatever the clocks do', async () => {
   await start(QUIET);
   const cronId = await dueCron('1 s');
   const slot = (await cronRow(cronId)).next_run_date;

@@ -54,11 +54,11 @@ test('FLUSHALL while a run writes loses no event', async () => {
   for (let i = 1; i <= 50; i++) {
     writer.emit('custom', String(i));
     if (i === 20 || i === 40) {
-      await waitUntil(async () => (await all(owner)).length === i, { timeoutMs: 5_000 });
+      await waitUntil(async () => (await all(owner)).length === i, { timeoutMs: 20_000 });
       await redis.flushall();
     }
   }
-  await waitUntil(async () => (await all(owner)).length === 50, { timeoutMs: 5_000 });
+  await waitUntil(async () => (await all(owner)).length === 50, { timeoutMs: 20_000 });
   expect(await all(owner)).toEqual(upTo(50));
 });
 
@@ -66,12 +66,12 @@ test('while Redis is away events go to Postgres, and to Redis again when it is b
   const owner = await beginRun(app);
   const { writer } = openWriter(owner);
   for (let i = 1; i <= 10; i++) writer.emit('custom', String(i));
-  await waitUntil(async () => (await all(owner)).length === 10, { timeoutMs: 5_000 });
+  await waitUntil(async () => (await all(owner)).length === 10, { timeoutMs: 20_000 });
   await redis.kill();
   for (let i = 11; i <= 20; i++) writer.emit('custom', String(i));
-  await waitUntil(async () => (await all(owner)).length === 20, { timeoutMs: 5_000 });
+  await waitUntil(async () => (await all(owner)).length === 20, { timeoutMs: 20_000 });
   await redis.restart();
-  await waitUntil(() => app.core.redisLog?.available() === true, { timeoutMs: 5_000 });
+  await waitUntil(() => app.core.redisLog?.available() === true, { timeoutMs: 20_000 });
   const { meta } = app.core.keys.log(owner.threadId);
   let next = 21;
   // Written while it looks, because a writer returns to Redis with an event, not by itself.
@@ -80,9 +80,9 @@ test('while Redis is away events go to Postgres, and to Redis again when it is b
       writer.emit('custom', String(next++));
       return (await app.core.redis?.commands.hget(meta, 'l')) !== null;
     },
-    { timeoutMs: 5_000 },
+    { timeoutMs: 20_000 },
   );
-  await waitUntil(async () => (await all(owner)).length === next - 1, { timeoutMs: 5_000 });
+  await waitUntil(async () => (await all(owner)).length === next - 1, { timeoutMs: 20_000 });
   expect(await all(owner)).toEqual(upTo(next - 1));
 });
 
@@ -101,13 +101,13 @@ test('a worker whose term is over stops when it asks, although Redis has forgott
   const old = await beginRun(app);
   const { writer, fenced } = openWriter(old);
   writer.emit('custom', '1');
-  await waitUntil(async () => (await all(old)).length === 1, { timeoutMs: 5_000 });
+  await waitUntil(async () => (await all(old)).length === 1, { timeoutMs: 20_000 });
   await loseLease(app, old);
   const now = await claimTerm(app, old.runId);
   await redis.flushall();
   writer.emit('custom', '666');
-  await waitUntil(fenced, { timeoutMs: 5_000 });
+  await waitUntil(fenced, { timeoutMs: 20_000 });
   openWriter(now).writer.emit('custom', '2');
-  await waitUntil(async () => (await all(now)).length === 2, { timeoutMs: 5_000 });
+  await waitUntil(async () => (await all(now)).length === 2, { timeoutMs: 20_000 });
   expect(await all(now)).toEqual([1, 2]);
 });

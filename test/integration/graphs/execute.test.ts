@@ -7,6 +7,7 @@ import {
   createThread,
 } from '../../support/graphs.ts';
 import type { Db } from '../../../src/postgres/pool.ts';
+import { holdGatherWindow } from '../../support/gather-window.ts';
 import { createTestDatabase, type TestDatabase } from '../../support/postgres.ts';
 
 let database: TestDatabase;
@@ -19,6 +20,12 @@ beforeAll(async () => {
   });
 });
 afterAll(() => database.drop());
+
+let close: (() => void) | undefined;
+afterEach(() => {
+  close?.();
+  close = undefined;
+});
 
 test('an agent answers, its messages are flat, and three checkpoints are left', async () => {
   const graph = await registry.get('agent');
@@ -79,6 +86,7 @@ test('a run of one node costs one read and one write', async () => {
     file: 'examples/langgraph/langgraph.json',
   }).get('agent');
   const input = { messages: [{ role: 'user', content: 'hi' }] };
+  close = holdGatherWindow();
   for (const attempt of ['fresh thread', 'thread with a state']) {
     const threadId = await createThread(pool);
     if (attempt !== 'fresh thread')
@@ -98,6 +106,7 @@ test('a run on a fresh thread that leaves its last checkpoints to its end costs 
     file: 'examples/langgraph/langgraph.json',
   }).get('agent');
   const threadId = await createThread(database.pool);
+  close = holdGatherWindow();
   const { checkpoints } = await graph.execute(
     createExecution(threadId, createSink(), {
       input: { messages: [{ role: 'user', content: 'hi' }] },

@@ -19,6 +19,7 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 const State = Annotation.Root({ value: Annotation<unknown>() });
+const never = new Promise<void>(() => undefined);
 
 function twoSteps(
   first: () => unknown,
@@ -49,7 +50,7 @@ test('an abort ends a node that ignores its signal, and what was finished is kep
     () => 'first',
     async () => {
       entered.resolve();
-      await delay(3_000, undefined, { ref: false });
+      await never;
       return 'second';
     },
   );
@@ -60,10 +61,8 @@ test('an abort ends a node that ignores its signal, and what was finished is kep
   );
   const ended = expect(running).rejects.toMatchObject({ name: 'AbortError' });
   await entered.promise;
-  const begun = performance.now();
   abort.abort(new Error('cancelled'));
   await ended;
-  expect(performance.now() - begun).toBeLessThan(400);
   const state = await graph.getState({
     threadId,
     config: { configurable: {}, metadata: {} },
@@ -122,7 +121,8 @@ test('an event that cannot be serialised ends the run and names its key', async 
   const graph = await twoSteps(
     () => ({ big: { number: 1n } }),
     async () => {
-      await delay(50);
+      // Longer than any machine takes to tell.
+      await delay(20_000, undefined, { ref: false });
       second = true;
       return 1;
     },
@@ -161,7 +161,6 @@ test('an abort does not wait for room in the sink', async () => {
   const threadId = await createThread(database.pool);
   const abort = new AbortController();
   const asked = createDeferred();
-  const never = new Promise<void>(() => undefined);
   const sink = {
     ...createSink(),
     drained: () => {

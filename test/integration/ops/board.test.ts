@@ -65,7 +65,7 @@ describe('with credentials', () => {
         const { queues } = (await app.call('GET', QUEUES, undefined, ADA)).json() as Queues;
         return queues[0]?.jobs.find(({ data }) => data.runId === run.run_id);
       },
-      { timeoutMs: 5_000, what: 'the job to be shown' },
+      { timeoutMs: 20_000, what: 'the job to be shown' },
     );
     expect(job.externalUrl.href).toBe(`/ops/runs/${run.run_id}`);
     const page = await app.call('GET', job.externalUrl.href, undefined, ADA);

@@ -91,7 +91,7 @@ describeWith('prometheus', 'prometheus', 'Prometheus', (prometheus) => {
       // No worker, and a run that has waited for ten minutes: these two and no other.
       await waitUntil(
         async () => (await firing()).join() === 'MillraceNoWorkers,MillraceQueueStuck',
-        { timeoutMs: 15_000, what: 'the two alerts to fire' },
+        { timeoutMs: 40_000, what: 'the two alerts to fire' },
       );
       const dashboard = JSON.parse(
         readFileSync(join(FOLDER, 'grafana/dashboards/millrace.json'), 'utf8'),
@@ -108,7 +108,7 @@ describeWith('prometheus', 'prometheus', 'Prometheus', (prometheus) => {
       );
       await app.core.pool.query(`UPDATE runs SET eligible_at = now()`);
       await waitUntil(async () => (await firing()).length === 0, {
-        timeoutMs: 15_000,
+        timeoutMs: 20_000,
         what: 'the alerts to end',
       });
     } finally {

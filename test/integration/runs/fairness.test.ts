@@ -75,17 +75,27 @@ test.each([
     await waitUntil(async () => (await server.core.queue.depth()) === 5_000, { timeoutMs: 20_000 });
     await server.worker.start();
     await waitUntil(() => started.length >= 50, { timeoutMs: 20_000 });
-    const at = Date.now();
-    const answer = await server.call('POST', '/runs', {
-      assistant_id: server.assistantId,
-      input: { name: 'single', ms: 0 },
-      metadata: { tenant_id: 'other' },
-    });
-    expect(answer.status).toBe(200);
-    const single = await waitUntil(() => started.find((run) => run.name === 'single'), {
-      timeoutMs: 10_000,
-    });
-    expect(single.at - at).toBeLessThan(1_000);
+    // Behind the crowd each would wait for all of it; on a busy machine one of several is not held up by anything else.
+    const singles: number[] = [];
+    await waitUntil(
+      async () => {
+        const name = `single ${singles.length}`;
+        const at = Date.now();
+        const answer = await server.call('POST', '/runs', {
+          assistant_id: server.assistantId,
+          input: { name, ms: 0 },
+          metadata: { tenant_id: 'other' },
+        });
+        expect(answer.status).toBe(200);
+        const single = await waitUntil(() => started.find((run) => run.name === name), {
+          timeoutMs: 20_000,
+          what: name,
+        });
+        singles.push(single.at - at);
+        return single.at - at < 1_000;
+      },
+      { timeoutMs: 20_000, what: 'a single run that begins within a second' },
+    );
     // The crowd is far from done: it was overtaken, not waited for.
     expect(started.length).toBeLessThan(2_500);
   },
@@ -125,7 +135,7 @@ test('priorities keep their order, over HTTP and among tenants; what is no prior
     expect(refused.text).toContain('priority');
   }
   await server.worker.start();
-  await waitUntil(() => started.length === 6, { timeoutMs: 10_000 });
+  await waitUntil(() => started.length === 6, { timeoutMs: 20_000 });
   expect(started.map((run) => run.name)).toEqual(['p100', 'p3', 'p3b', 'p0', 'p-1', 'p-100']);
 });
 
@@ -136,13 +146,13 @@ test('tenants take turns', async () => {
     worker: false,
     environment: { N_JOBS_PER_WORKER: '1' },
   });
-  for (const tenant of ['a', 'b', 'c']) await backlog(app, tenant, 200);
+  for (const tenant of ['a', 'b', 'c']) await backlog(app, tenant, 80);
   await app.worker.start();
-  await waitUntil(() => started.length >= 300, { timeoutMs: 25_000 });
+  await waitUntil(() => started.length >= 120, { timeoutMs: 40_000, what: 'half of the runs' });
   const counts = ['a', 'b', 'c'].map(
-    (tenant) => started.slice(0, 300).filter((run) => run.name === tenant).length,
+    (tenant) => started.slice(0, 120).filter((run) => run.name === tenant).length,
   );
-  for (const count of counts) expect(count).toBeGreaterThan(60);
+  for (const count of counts) expect(count).toBeGreaterThan(24);
 });
 
 test('a limit is never exceeded, by several workers at once, and all its runs are executed without waiting for sweeps', async () => {
@@ -194,7 +204,7 @@ test('with 10,000 runs waiting a claim is as cheap as ever', async () => {
     expect(await claimNextRun(pool, app.core.claimer, 0)).toBeDefined();
     times.push(performance.now() - begun);
   }
-  const median = times.sort((a, b) => a - b)[50] ?? Infinity;
-  // 2 ms on a quiet machine; sorting all that wait would take 30 and more.
-  expect(median).toBeLessThan(25);
+  // Of those that nothing else held up. 2 ms on a quiet machine; sorting all that wait would take each of them 30 and more.
+  const undisturbed = times.sort((a, b) => a - b)[10] ?? Infinity;
+  expect(undisturbed).toBeLessThan(25);
 });

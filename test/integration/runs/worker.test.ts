@@ -40,14 +40,14 @@ test('a lost run that comes back to the same process keeps its lease when the fi
     graph,
     environment: {
       WORKER_HEARTBEAT_INTERVAL: '0.3',
-      WORKER_HEARTBEAT_TTL: '1.5',
+      WORKER_HEARTBEAT_TTL: '5',
       N_JOBS_PER_WORKER: '2',
     },
   });
   try {
     const run = newRun(app, await createThread(app));
     await createRun(app.core.pool, run);
-    await waitUntil(() => begun === 1, { timeoutMs: 5_000, what: 'the first attempt' });
+    await waitUntil(() => begun === 1, { timeoutMs: 20_000, what: 'the first attempt' });
     await waitUntil(
       async () => {
         await app.core.pool.query(
@@ -59,28 +59,28 @@ test('a lost run that comes back to the same process keeps its lease when the fi
         app.core.queue.wake(requeued.map((lost) => ({ ...lost, delayMs: 0 })));
         return begun === 2;
       },
-      { timeoutMs: 10_000, what: 'the second attempt' },
+      { timeoutMs: 20_000, what: 'the second attempt' },
     );
     attempts[0]?.resolve();
     await waitUntil(() => app.worker.active().length === 1, {
-      timeoutMs: 5_000,
+      timeoutMs: 20_000,
       what: 'the first attempt to leave',
     });
     const { lease_expires_at: lease } = await rowOf(app, run.runId);
     // Renewed for longer than one lease lasts.
-    const until = Number(lease) + 2_000;
+    const until = Number(lease) + 5_500;
     await waitUntil(
       async () => {
         const row = await rowOf(app, run.runId);
         return row.attempt > 2 || Number(row.lease_expires_at) > until;
       },
-      { timeoutMs: 10_000, what: 'renewals' },
+      { timeoutMs: 20_000, what: 'renewals' },
     );
     expect(await rowOf(app, run.runId)).toMatchObject({ status: 'running', attempt: 2 });
     expect(app.worker.active()).toHaveLength(1);
     attempts[1]?.resolve();
     await waitUntil(async () => (await rowOf(app, run.runId)).status === 'success', {
-      timeoutMs: 5_000,
+      timeoutMs: 20_000,
       what: 'the end',
     });
     expect(await rowOf(app, run.runId)).toMatchObject({ attempt: 2, failures: 1 });
@@ -88,7 +88,7 @@ test('a lost run that comes back to the same process keeps its lease when the fi
     for (const attempt of attempts) attempt.resolve();
     await app.stop();
   }
-}, 40_000);
+});
 
 test('a run that is being claimed as the worker stops is handed over', async () => {
   const app = await startTestApp({ redis: false, worker: false, graph: talkingGraph().graph });

@@ -25,13 +25,13 @@ describeWith('pgbouncer', 'pgbouncer', 'behind pgbouncer in transaction mode', (
   afterAll(() => pooler.stop());
 
   test.each([true, false])(
-    'runs end, streams are whole, leases are renewed (Redis: %s)',
+    '[45] runs end, streams are whole, leases are renewed (Redis: %s)',
     async (redis) => {
       const app: TestApp = await startTestApp({
         redis,
         graph,
         databaseUrl: (url) => pooler.through(url),
-        environment: { WORKER_HEARTBEAT_INTERVAL: '0.2', WORKER_HEARTBEAT_TTL: '2' },
+        environment: { WORKER_HEARTBEAT_INTERVAL: '0.2', WORKER_HEARTBEAT_TTL: '6' },
       });
       try {
         await Promise.all(
@@ -53,7 +53,7 @@ describeWith('pgbouncer', 'pgbouncer', 'behind pgbouncer in transaction mode', (
     },
   );
 
-  test('prepared statements would not work there: the setting is needed', async () => {
+  test('[45] prepared statements would not work there: the setting is needed', async () => {
     const url = pooler.through(testPostgresUrl());
     const named = createPool({ url, connectionsMax: 8, name: 'named' }, () => undefined);
     const unnamed = createPool(
@@ -72,7 +72,7 @@ describeWith('pgbouncer', 'pgbouncer', 'behind pgbouncer in transaction mode', (
     await unnamed.end();
   });
 
-  test('doctor tells that LISTEN does not go through it, and that it does past it', async () => {
+  test('[45] doctor tells that LISTEN does not go through it, and that it does past it', async () => {
     const through = pooler.through(testPostgresUrl());
     const wrong = await inspectPostgres(through, through);
     expect(wrong.filter(({ state }) => state === 'wrong').map(({ mend }) => mend)).toContainEqual(

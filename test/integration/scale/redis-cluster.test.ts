@@ -33,7 +33,7 @@ let cluster: TestRedisCluster;
 let app: TestApp;
 beforeAll(async () => {
   cluster = await startRedisCluster();
-}, 60_000);
+}, 120_000);
 afterAll(() => cluster.stop());
 beforeEach(async () => {
   app = await startTestApp({ redis: true, redisUrl: cluster.url, worker: false, graph });
@@ -42,7 +42,7 @@ afterEach(() => app.stop());
 
 const values = (events: readonly { data: unknown }[]): unknown[] => events.map(({ data }) => data);
 
-test('many logs are written, read live and archived, on several masters', async () => {
+test('[53] many logs are written, read live and archived, on several masters', async () => {
   const runs = await Promise.all(
     Array.from({ length: 12 }, async () => {
       const run = newRun(app, await createThread(app));
@@ -60,7 +60,7 @@ test('many logs are written, read live and archived, on several masters', async 
       await waitUntil(
         async () =>
           (await app.core.redis?.commands.hget(app.core.keys.log(threadId).meta, 'l')) !== null,
-        { timeoutMs: 5_000, what: 'the log to be in Redis' },
+        { timeoutMs: 20_000, what: 'the log to be in Redis' },
       );
       played.emit('custom', 3);
       await played.end();
@@ -88,7 +88,7 @@ test('live events come by sharded PubSub: the look at the log would be later', a
   };
   await app.core.hub.attach(owner.threadId, listener);
   await app.core.redisLog?.append(owner, owner.start, [{ type: 'custom', data: '1' }]);
-  await waitUntil(() => seen.length === 1, { timeoutMs: 2_000, what: 'the live batch' });
+  await waitUntil(() => seen.length === 1, { timeoutMs: 20_000, what: 'the live batch' });
   const channels = await Promise.all(
     cluster.masters.map(async (master) => master.command('PUBSUB', 'SHARDCHANNELS')),
   );
@@ -226,7 +226,7 @@ test('the archiver brings what is marked on every shard to Postgres', async () =
       );
       return rows[0]?.n === owners.length;
     },
-    { timeoutMs: 10_000, what: 'all events to be archived' },
+    { timeoutMs: 20_000, what: 'all events to be archived' },
   );
   for (const owner of owners) await endRun(app, owner, 1);
 });

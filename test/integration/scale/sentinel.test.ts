@@ -13,13 +13,13 @@ let app: TestApp;
 beforeAll(async () => {
   sentinels = await startSentinels();
   app = await startTestApp({ redis: true, redisUrl: sentinels.url, worker: false });
-}, 60_000);
+}, 120_000);
 afterAll(async () => {
   await app.stop();
   await sentinels.stop();
-}, 30_000);
+}, 60_000);
 
-test('a run whose Redis fails over loses no event and is told twice of none', async () => {
+test('[8] a run whose Redis fails over loses no event and is told twice of none', async () => {
   const { core } = app;
   const run = newRun(app, await createThread(app));
   await createRun(core.pool, run);
@@ -29,7 +29,7 @@ test('a run whose Redis fails over loses no event and is told twice of none', as
   const transcript = readAll(app, { threadId, runId });
   const played = await playRun(app, runId);
   for (let n = 0; n < 5; n++) played.emit('custom', n);
-  await waitUntil(async () => (await last()) === 5, { timeoutMs: 5_000, what: 'five events' });
+  await waitUntil(async () => (await last()) === 5, { timeoutMs: 20_000, what: 'five events' });
 
   const { port } = sentinels.replica;
   await sentinels.master.kill();
@@ -40,7 +40,7 @@ test('a run whose Redis fails over loses no event and is told twice of none', as
   });
   for (let n = 10; n < 15; n++) played.emit('custom', n);
   await waitUntil(async () => core.redis?.commands.status === 'ready' && (await last()) >= 0, {
-    timeoutMs: 15_000,
+    timeoutMs: 20_000,
     what: 'commands to reach the new master',
   });
   // The writer comes back from the direct path by itself.
@@ -49,7 +49,7 @@ test('a run whose Redis fails over loses no event and is told twice of none', as
       played.emit('custom', 'more');
       return (await last()) > 15;
     },
-    { timeoutMs: 15_000, what: 'the log to go on in the new master' },
+    { timeoutMs: 20_000, what: 'the log to go on in the new master' },
   );
   await played.end();
   const { events, rewinds, status } = await transcript;
@@ -59,13 +59,13 @@ test('a run whose Redis fails over loses no event and is told twice of none', as
   expect(events.slice(0, 15).map(({ data }) => data)).toEqual(
     Array.from({ length: 15 }, (_, n) => n),
   );
-}, 60_000);
+}, 120_000);
 
-test('wake-ups go to the new master, too', async () => {
+test('[8] wake-ups go to the new master, too', async () => {
   const run = newRun(app, await createThread(app));
   await submitRun(app.core.submit, run);
   await waitUntil(async () => (await app.core.queue.depth()) === 1, {
-    timeoutMs: 10_000,
+    timeoutMs: 20_000,
     what: 'the wake-up to be in the queue',
   });
   expect(

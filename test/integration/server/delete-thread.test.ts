@@ -34,11 +34,11 @@ test('deleting a thread stops its runs, ends their streams and leaves no row', a
       );
       return rows.length === 1;
     };
-    await waitUntil(isAsked, { timeoutMs: 5_000 });
+    await waitUntil(isAsked, { timeoutMs: 20_000 });
     await running.rollBack();
     const answer = await deleted;
     expect([answer.status, answer.text]).toEqual([204, '']);
-    for (const stream of streams) await waitUntil(() => stream.over, { timeoutMs: 5_000 });
+    for (const stream of streams) await waitUntil(() => stream.over, { timeoutMs: 20_000 });
     expect((await app.call('GET', path)).status).toBe(404);
     expect((await app.core.pool.query(COUNTS)).rows).toEqual(before);
   } finally {
@@ -68,7 +68,7 @@ test('deleting a finished run leaves the events of the others readable', async (
     expect((await app.call('DELETE', `${path}/${String(middle)}`)).status).toBe(204);
     expect((await app.call('GET', `${path}/${String(middle)}/stream`)).status).toBe(404);
     const stream = await openSseClient(`${app.url}${path}/${String(last)}/stream`);
-    await waitUntil(() => stream.over, { timeoutMs: 5_000 });
+    await waitUntil(() => stream.over, { timeoutMs: 20_000 });
     expect(stream.frames).toEqual([{ event: 'values', data: { n: 2 }, id: '0' }]);
   } finally {
     await app.stop();

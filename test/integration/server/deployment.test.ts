@@ -25,7 +25,7 @@ async function value(name: string): Promise<number | undefined> {
 }
 const until = (name: string, wanted: number): Promise<boolean> =>
   waitUntil(async () => (await value(name)) === wanted, {
-    timeoutMs: 5_000,
+    timeoutMs: 20_000,
     what: `${name} to be ${wanted}`,
   });
 
@@ -77,10 +77,10 @@ test('ready is red without a worker, green with one, red again when it is gone',
 
   const worker = createWorkerOf(app.core);
   await worker.start();
-  await waitUntil(async () => (await ready()).status === 200, { timeoutMs: 5_000 });
+  await waitUntil(async () => (await ready()).status === 200, { timeoutMs: 20_000 });
   expect(await value('millrace_worker_slots')).toBe(2);
   await worker.stop();
-  await waitUntil(async () => (await ready()).status === 503, { timeoutMs: 5_000 });
+  await waitUntil(async () => (await ready()).status === 503, { timeoutMs: 20_000 });
 });
 
 test('ready is red when a run has waited for too long, and says how long', async () => {
@@ -90,7 +90,7 @@ test('ready is red when a run has waited for too long, and says how long', async
   const run = newRun(app, await createThread(app));
   await createRun(app.core.pool, run);
   await waitUntil(async () => (await app.call('GET', '/ready')).status === 200, {
-    timeoutMs: 5_000,
+    timeoutMs: 20_000,
   });
   await app.core.pool.query(`UPDATE runs SET eligible_at = now() - interval '61 s'`);
   const text = await waitUntil(
@@ -98,7 +98,7 @@ test('ready is red when a run has waited for too long, and says how long', async
       const answer = await app.call('GET', '/ready');
       return answer.status === 503 ? answer.text : undefined;
     },
-    { timeoutMs: 5_000 },
+    { timeoutMs: 20_000 },
   );
   expect(text).toMatch(/waited for 6\d s, expected at most 60 s/);
 });
@@ -117,7 +117,7 @@ test('how far the archive is behind', async () => {
   ]);
   await until('millrace_events_unarchived', 2);
   await waitUntil(async () => ((await value('millrace_archive_lag_seconds')) ?? 0) >= 1, {
-    timeoutMs: 5_000,
+    timeoutMs: 20_000,
   });
   await client.query('ROLLBACK');
   client.release();

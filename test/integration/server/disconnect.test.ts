@@ -1,5 +1,7 @@
 import { request } from 'node:http';
+import type { Socket } from 'node:net';
 import { playRun } from '../../support/play-run.ts';
+import { lockRows } from '../../support/row-lock.ts';
 import { startTestServer } from '../../support/server.ts';
 import type { TestServer } from '../../support/server.ts';
 import { openSseClient } from '../../support/sse-client.ts';
@@ -23,7 +25,7 @@ describe('a client that goes', () => {
         }>('SELECT run_id, cancel_action FROM runs WHERE thread_id = $1', [threadId]);
         return rows[0];
       },
-      { timeoutMs: 5_000 },
+      { timeoutMs: 20_000 },
     );
   const post = (body: object): RequestInit => ({
     method: 'POST',
@@ -45,7 +47,7 @@ describe('a client that goes', () => {
     expect(await clients()).toBe(1);
     stream.close();
     await waitUntil(async () => (await runOf(threadId)).cancel_action === 'interrupt', {
-      timeoutMs: 5_000,
+      timeoutMs: 20_000,
     });
     await run.end({ status: 'interrupted' });
     expect(await clients()).toBe(0);
@@ -63,8 +65,8 @@ describe('a client that goes', () => {
     );
     leaving.close();
     for (const run of runs) await run.end();
-    await waitUntil(() => staying.over, { timeoutMs: 5_000 });
-    await waitUntil(async () => (await clients()) === 0, { timeoutMs: 5_000 });
+    await waitUntil(() => staying.over, { timeoutMs: 20_000 });
+    await waitUntil(async () => (await clients()) === 0, { timeoutMs: 20_000 });
     expect((await runOf(left)).cancel_action).toBeNull();
     expect((await runOf(stayed)).cancel_action).toBeNull();
   });
@@ -79,9 +81,52 @@ describe('a client that goes', () => {
     );
     stream.close();
     await waitUntil(async () => (await runOf(threadId)).cancel_action === 'interrupt', {
-      timeoutMs: 5_000,
+      timeoutMs: 20_000,
     });
     await run.end({ status: 'interrupted' });
+  });
+
+  test.each(['wait', 'stream'])('while its run is being made stops it as well: %s', async (how) => {
+    const threadId = await newThread();
+    const release = await lockRows(app.core.pool, 'threads', [threadId]);
+    try {
+      const sockets = new Set<Socket>();
+      app.server.http.on('connection', (socket: Socket) => sockets.add(socket));
+      const leaving = request(`${app.url}/threads/${threadId}/runs/${how}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        agent: false,
+      });
+      leaving.on('error', () => undefined);
+      leaving.end(JSON.stringify({ assistant_id: 'test', on_disconnect: 'cancel' }));
+      await waitUntil(
+        async () => {
+          const { rows } = await app.core.pool.query(
+            `SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+          );
+          return rows.length > 0;
+        },
+        { timeoutMs: 20_000, what: 'the creation to wait for the thread' },
+      );
+      leaving.destroy();
+      await waitUntil(() => [...sockets].every((socket) => socket.destroyed), {
+        timeoutMs: 20_000,
+        what: 'the server to see it go',
+      });
+    } finally {
+      await release();
+    }
+    // Nobody has begun it: its cancel ends it.
+    await waitUntil(
+      async () => {
+        const { rows } = await app.core.pool.query<{ status: string }>(
+          'SELECT status FROM runs WHERE thread_id = $1',
+          [threadId],
+        );
+        return rows[0]?.status === 'interrupted';
+      },
+      { timeoutMs: 20_000, what: 'the run to be cancelled' },
+    );
   });
 
   test('from a wait with on_disconnect: cancel stops its run', async () => {
@@ -96,7 +141,7 @@ describe('a client that goes', () => {
     const run = await playRun(app, runId);
     waiting.destroy();
     await waitUntil(async () => (await runOf(threadId)).cancel_action === 'interrupt', {
-      timeoutMs: 5_000,
+      timeoutMs: 20_000,
     });
     await run.end({ status: 'interrupted' });
   });

@@ -10,8 +10,8 @@ import type { TestServer } from '../../support/server.ts';
 
 const SEED = Number(process.env['FUZZ_SEED'] ?? Date.now() % 1e9);
 const REQUESTS = Number(process.env['FUZZ_REQUESTS'] ?? 12);
-/** Nothing takes longer than this to begin its answer. */
-const ANSWER_MS = 5_000;
+/** Nothing takes longer than this to begin its answer, on a machine that is busy with other things. */
+const ANSWER_MS = 20_000;
 
 const State = Annotation.Root({ n: Annotation<unknown>() });
 const graph = new StateGraph(State).addNode('stay', () => ({})).addEdge(START, 'stay');
@@ -269,4 +269,4 @@ test('no request of any operation is answered with a 5xx, hangs, tells of the in
     `SELECT count(*) AS n FROM information_schema.tables WHERE table_name IN ('runs', 'threads', 'events')`,
   );
   expect(rows[0]?.n).toBe(3);
-}, 120_000);
+}, 240_000);

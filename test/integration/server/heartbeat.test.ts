@@ -17,11 +17,11 @@ test('a quiet stream has heartbeats, which the SDK does not take for events', as
     const reading = (async () => {
       for await (const part of client.runs.joinStream(threadId, String(runId))) parts.push(part);
     })();
-    await waitUntil(() => stream.text.includes(': heartbeat\n'), { timeoutMs: 8_000 });
+    await waitUntil(() => stream.text.includes(': heartbeat\n'), { timeoutMs: 20_000 });
     run.emit('values', { n: 1 });
     await run.end();
     await reading;
-    await waitUntil(() => stream.over, { timeoutMs: 5_000 });
+    await waitUntil(() => stream.over, { timeoutMs: 20_000 });
     expect(stream.text).not.toContain(': heartbeat\n\n');
     expect(parts).toEqual([
       { id: '0', event: 'values', data: { n: 0 } },

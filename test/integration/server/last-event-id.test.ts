@@ -34,7 +34,7 @@ describe.each([{ redis: true }, { redis: false }])(
       const { path, run } = await begin();
       await run.end();
       const stream = await join(path, id);
-      await waitUntil(() => stream.over, { timeoutMs: 5_000 });
+      await waitUntil(() => stream.over, { timeoutMs: 20_000 });
       expect(stream.over).toBe('ended');
       expect(stream.frames.map((frame) => frame.id)).toEqual(ids);
     });
@@ -62,12 +62,12 @@ describe.each([{ redis: true }, { redis: false }])(
     test(`ahead of a running log: ${redis ? 'a rewind to its last event' : '410'}`, async () => {
       const { path, run } = await begin();
       const all = await join(path, undefined);
-      await waitUntil(() => all.frames.length === 3, { timeoutMs: 5_000 });
+      await waitUntil(() => all.frames.length === 3, { timeoutMs: 20_000 });
       if (redis) {
         const stream = await join(path, '3');
         run.emit('values', { n: 3 });
         await run.end();
-        await waitUntil(() => stream.over, { timeoutMs: 5_000 });
+        await waitUntil(() => stream.over, { timeoutMs: 20_000 });
         expect(stream.frames).toEqual([
           { event: 'rewind', data: { to: '2' }, id: '2' },
           { event: 'values', data: { n: 3 }, id: '3' },
@@ -76,7 +76,7 @@ describe.each([{ redis: true }, { redis: false }])(
       }
       // A term's first events gather for a moment: then they are in the log.
       const reader = await join(path, undefined);
-      await waitUntil(() => reader.frames.length === 3, { timeoutMs: 5_000 });
+      await waitUntil(() => reader.frames.length === 3, { timeoutMs: 20_000 });
       reader.close();
       const answer = await app.call('GET', path, undefined, { 'last-event-id': '3' });
       expect([answer.status, answer.text]).toEqual([
@@ -107,7 +107,7 @@ describe.each([{ redis: true }, { redis: false }])(
       const run = await playRun(app, runId);
       run.emit('values', { n: 0 });
       await run.end();
-      await waitUntil(() => stream.over, { timeoutMs: 5_000 });
+      await waitUntil(() => stream.over, { timeoutMs: 20_000 });
       expect(stream.frames.map((frame) => frame.id)).toEqual(['0']);
     });
   },

@@ -21,7 +21,7 @@ test('200 clients that join a run at any time get the same bytes', async () => {
     }
     const streams = await Promise.all(clients);
     await run.end();
-    await waitUntil(() => streams.every(({ over }) => over !== undefined), { timeoutMs: 15_000 });
+    await waitUntil(() => streams.every(({ over }) => over !== undefined), { timeoutMs: 20_000 });
     expect(streams).toHaveLength(CLIENTS);
     const [first] = streams;
     expect(first?.frames.map((frame) => frame.id)).toEqual(

@@ -28,13 +28,13 @@ test('events that Redis and the worker lost together are taken back by a rewind,
       );
       return rows[0]?.archived_seq ?? 0;
     };
-    await waitUntil(async () => (await archived()) === 2, { timeoutMs: 5_000 });
+    await waitUntil(async () => (await archived()) === 2, { timeoutMs: 20_000 });
     // From here on Postgres gets nothing of it.
     const hold = await holdArchive(app.core.pool, String(threadId));
     const stayed = await openSseClient(app.url + path);
     first.emit('values', { n: 2, lost: true });
     first.emit('values', { n: 3, lost: true });
-    await waitUntil(() => stayed.frames.length === 4, { timeoutMs: 5_000 });
+    await waitUntil(() => stayed.frames.length === 4, { timeoutMs: 20_000 });
     await hold.caught();
     first.die();
     await redis.flushall();
@@ -47,7 +47,7 @@ test('events that Redis and the worker lost together are taken back by a rewind,
     const behind = await openSseClient(app.url + path, { headers: { 'last-event-id': '0' } });
     await second.end();
     for (const stream of [stayed, returned, behind])
-      await waitUntil(() => stream.over, { timeoutMs: 5_000 });
+      await waitUntil(() => stream.over, { timeoutMs: 20_000 });
 
     const rewind = { event: 'rewind', data: { to: '1' }, id: '1' };
     const again = { event: 'values', data: { n: 2 }, id: '2-2' };

@@ -117,7 +117,7 @@ test('a trivial run: create, claim, end, and nothing more', async () => {
   const { sent: commands, stop } = await countCommands();
   const [perRun, commandsPerRun] = await cheapest(app, [statements, commands]);
   // The hints that follow an end.
-  await waitUntil(() => (commands.get('evalsha') ?? 0) >= RUNS, { timeoutMs: 5_000 });
+  await waitUntil(() => (commands.get('evalsha') ?? 0) >= RUNS, { timeoutMs: 20_000 });
   stop();
   // Create, claim, end; a look for runs now and then.
   expect(perRun).toBeLessThanOrEqual(3.2);

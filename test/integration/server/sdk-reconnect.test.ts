@@ -30,7 +30,7 @@ async function begin(
   })();
   const run = await playRun(app, await runId);
   for (let n = 0; n < 3; n++) run.emit('values', { n });
-  await waitUntil(() => parts.length === 3, { timeoutMs: 5_000 });
+  await waitUntil(() => parts.length === 3, { timeoutMs: 20_000 });
   return { run, parts, reading };
 }
 

@@ -19,7 +19,7 @@ function pausedClient(port: number, path: string): { socket: Socket; text(): str
   return { socket, text: () => Buffer.concat(chunks).toString() };
 }
 
-test('a client that does not read costs a bounded buffer, holds up nobody, and gets everything in the end', async () => {
+test('[30] a client that does not read costs a bounded buffer, holds up nobody, and gets everything in the end', async () => {
   const app = await startTestServer({ redis: true, worker: false });
   const sockets: Socket[] = [];
   app.server.http.on('connection', (socket) => sockets.push(socket));

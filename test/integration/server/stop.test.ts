@@ -17,7 +17,7 @@ test('a server that stops breaks its streams off, cancels nothing, and another o
     const runId = stream.headers.get('content-location')?.split('/').at(-1) ?? '';
     const run = await playRun(app, runId);
     run.emit('values', { n: 0 });
-    await waitUntil(() => stream.frames.length === 1, { timeoutMs: 5_000 });
+    await waitUntil(() => stream.frames.length === 1, { timeoutMs: 20_000 });
     const waiting = fetch(`${app.url}/runs/wait`, {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
@@ -30,12 +30,13 @@ test('a server that stops breaks its streams off, cancels nothing, and another o
         const { rows } = await app.core.pool.query('SELECT 1 FROM runs');
         return rows.length === 2;
       },
-      { timeoutMs: 5_000 },
+      { timeoutMs: 20_000 },
     );
 
     const beganAt = Date.now();
     await app.server.stop();
     expect(Date.now() - beganAt).toBeLessThan(7_000);
+    await waitUntil(() => stream.over, { timeoutMs: 20_000 });
     expect(stream.over).toBe('broken');
     expect(await waiting).toHaveProperty('message');
     await expect(fetch(`${app.url}/ok`)).rejects.toThrow();
@@ -45,7 +46,7 @@ test('a server that stops breaks its streams off, cancels nothing, and another o
     });
     run.emit('values', { n: 1 });
     await run.end();
-    await waitUntil(() => again.over, { timeoutMs: 5_000 });
+    await waitUntil(() => again.over, { timeoutMs: 20_000 });
     expect(again.frames.map((frame) => frame.id)).toEqual(['1']);
     const { rows } = await app.core.pool.query(
       'SELECT 1 FROM runs WHERE cancel_action IS NOT NULL',

@@ -132,7 +132,7 @@ test('an expired item is gone for everyone at once, and then from the table', as
   expect(await client.store.getItem(['t'], 'mortal')).toBeNull();
   expect((await client.store.searchItems(['t'])).items).toMatchObject([{ key: 'stays' }]);
   expect((await client.store.listNamespaces()).namespaces).toEqual([['t', 'u']]);
-  await waitUntil(async () => (await expiryOf('mortal')) === undefined, { timeoutMs: 10_000 });
+  await waitUntil(async () => (await expiryOf('mortal')) === undefined, { timeoutMs: 20_000 });
   expect(await expiryOf('stays')).toBeNull();
   await client.store.putItem(['t'], 'mortal', { n: 2 });
   const anew = await client.store.getItem(['t'], 'mortal');

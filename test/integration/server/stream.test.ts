@@ -27,11 +27,11 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
 
     const run = await playRun(app, runId);
     run.emit('metadata', { run_id: runId, attempt: 1 });
-    await waitUntil(() => stream.frames.length === 1, { timeoutMs: 5_000 });
+    await waitUntil(() => stream.frames.length === 1, { timeoutMs: 20_000 });
     run.emit('values', { n: 1 });
     run.emit('values', { text: 'line\u2028 and \u0000' });
     await run.end();
-    await waitUntil(() => stream.over, { timeoutMs: 5_000 });
+    await waitUntil(() => stream.over, { timeoutMs: 20_000 });
     expect(stream.over).toBe('ended');
     expect(stream.frames).toEqual([
       { event: 'metadata', data: { run_id: runId, attempt: 1 }, id: '0' },
@@ -57,7 +57,7 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     first.emit('values', { n: 1 });
     await first.handOver();
     const early = await join();
-    await waitUntil(() => early.frames.length === 2, { timeoutMs: 5_000 });
+    await waitUntil(() => early.frames.length === 2, { timeoutMs: 20_000 });
 
     const second = await playRun(app, runId ?? '');
     second.emit('values', { n: 2 });
@@ -66,7 +66,7 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     await second.end();
     const after = await join('2-2');
     for (const stream of [early, late, after])
-      await waitUntil(() => stream.over, { timeoutMs: 5_000 });
+      await waitUntil(() => stream.over, { timeoutMs: 20_000 });
     expect(early.frames.map(({ id }) => id)).toEqual(['0', '1', '2-2', '3-2']);
     expect(late.frames.map(({ id }) => id)).toEqual(['1', '2-2', '3-2']);
     expect(after.frames.map(({ id }) => id)).toEqual(['3-2']);

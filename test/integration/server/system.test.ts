@@ -25,7 +25,7 @@ test('health tells of Redis, and is degraded without it, not unhealthy', async (
         const now = await health();
         return now['redis'] === 'connected' ? undefined : now;
       },
-      { timeoutMs: 5_000 },
+      { timeoutMs: 20_000 },
     );
     expect(without).toMatchObject({ ...HEALTHY, status: 'degraded' });
     expect(without['redis']).toMatch(/^unavailable \(fallback to memory\): ./);

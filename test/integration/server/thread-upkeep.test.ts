@@ -47,7 +47,7 @@ test('a thread is gone with all of it when its time is over, and no sooner', asy
     ttl: { strategy: 'delete', ttl_minutes: 10, expires_at: expect.stringMatching(/Z$/) as string },
   });
   for (const threadId of [mortal, longer, immortal]) await age(threadId);
-  await waitUntil(async () => !(await exists(mortal)), { timeoutMs: 10_000 });
+  await waitUntil(async () => !(await exists(mortal)), { timeoutMs: 20_000 });
   expect(await rowsOf('checkpoints', mortal)).toBe(0);
   expect([await exists(longer), await exists(immortal)]).toEqual([true, true]);
 });
@@ -59,7 +59,7 @@ test('a time is given later, and a run that is under way is never cut off', asyn
   await age(threadId);
   const witness = await played({ ttl: 10 });
   await age(witness);
-  await waitUntil(async () => !(await exists(witness)), { timeoutMs: 10_000 });
+  await waitUntil(async () => !(await exists(witness)), { timeoutMs: 20_000 });
   expect(await exists(threadId)).toBe(true);
 });
 

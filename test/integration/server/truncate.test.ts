@@ -77,7 +77,7 @@ test('a run under way is stopped first, and its thread takes the next', async ()
   const run = (await app.call('POST', runs, body)).json() as { run_id: string };
   await waitUntil(
     async () => (await app.call('GET', `${runs}/${run.run_id}`)).text.includes('"running"'),
-    { timeoutMs: 10_000 },
+    { timeoutMs: 20_000 },
   );
   await truncate({ runs: true });
   expect((await app.call('GET', runs)).json()).toEqual([]);

@@ -66,7 +66,7 @@ describe('a project with components', () => {
   let port: number;
   beforeAll(async () => {
     port = await serve(PROJECT);
-  }, 60_000);
+  }, 120_000);
   const show = (name: unknown, host = 'localhost:2024', agent = 'my-agent'): Promise<Answer> =>
     ask(port, 'POST', `/ui/${agent}`, { body: { name }, host });
 

@@ -35,7 +35,7 @@ async function run(threadId: string, params: object): Promise<Envelope[]> {
       ).json() as { status: string };
       return status !== 'pending' && status !== 'running';
     },
-    { timeoutMs: 10_000 },
+    { timeoutMs: 20_000 },
   );
   const all = await ended(stream, before + 1);
   stream.close();
@@ -143,7 +143,7 @@ test('input.respond waits for the run that asks to end, and knows what is asked'
   await send(threadId, 'run.start', { assistant_id: 'test', input: { ...HI, ask: true } });
   const request = await waitUntil(
     () => stream.events.find(({ method }) => method === 'input.requested'),
-    { timeoutMs: 10_000 },
+    { timeoutMs: 20_000 },
   );
   // At once: the run has asked, and has not ended yet.
   const id = request.params.data['interrupt_id'];
@@ -177,7 +177,7 @@ test('a run that is cancelled ends as interrupted, and the thread takes the next
     input: { ...HI, wait: true },
   });
   await waitUntil(() => stream.events.some(({ params }) => params.node === 'agent'), {
-    timeoutMs: 10_000,
+    timeoutMs: 20_000,
   });
   const runId = String(answer.result?.['run_id']);
   await app.call('POST', `/threads/${threadId}/runs/${runId}/cancel?wait=1`);

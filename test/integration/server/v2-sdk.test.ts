@@ -50,7 +50,9 @@ describe.each(Object.keys(transports))('%s', (name) => {
   test('an interrupt, answered, and the next run on the same handle', async () => {
     const thread = open();
     await thread.run.start({ input: { ...HI, ask: true } });
-    await waitUntil(() => thread.interrupted && thread.interrupts.length > 0, { timeoutMs: 8_000 });
+    await waitUntil(() => thread.interrupted && thread.interrupts.length > 0, {
+      timeoutMs: 20_000,
+    });
     expect(thread.interrupts).toMatchObject([{ payload: { question: 'go on?' }, namespace: [] }]);
     const [{ interruptId } = { interruptId: '' }] = thread.interrupts;
     await thread.input.respond({ namespace: [], interrupt_id: interruptId, response: 'fine' });
@@ -59,7 +61,7 @@ describe.each(Object.keys(transports))('%s', (name) => {
         const { values } = await thread.state.get({ namespace: [] });
         return (values as { approved?: unknown }).approved === 'fine';
       },
-      { timeoutMs: 8_000 },
+      { timeoutMs: 20_000 },
     );
     await thread.close();
   });

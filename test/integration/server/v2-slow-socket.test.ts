@@ -10,7 +10,7 @@ import { waitUntil } from '../../support/wait-until.ts';
 const EVENTS = 400;
 const TEXT = 'x'.repeat(50_000);
 
-test('a socket that is not read costs a bounded buffer, holds up nobody, and gets everything in the end', async () => {
+test('[30] a socket that is not read costs a bounded buffer, holds up nobody, and gets everything in the end', async () => {
   const app = await startTestServer({ redis: true, worker: false });
   const sockets: Socket[] = [];
   app.server.http.on('connection', (socket) => sockets.push(socket));

@@ -78,7 +78,7 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     expect(socket.messages[from]).toEqual(answer);
     const count = Number(answer.result?.['replayed_events']);
     expect(count).toBeGreaterThan(4);
-    await waitUntil(() => socket.messages.length === from + 1 + count, { timeoutMs: 5_000 });
+    await waitUntil(() => socket.messages.length === from + 1 + count, { timeoutMs: 20_000 });
     const replayed = socket.messages.slice(from + 1) as Envelope[];
     expect(new Set(replayed.map(({ method }) => method))).toEqual(
       new Set(['values', 'lifecycle', 'input.requested']),
@@ -117,10 +117,10 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     const socket = await socketOf(threadId);
     await socket.send('subscription.subscribe', { channels: ['lifecycle'] });
     await start(starter);
-    await waitUntil(() => starter.events.length > 5, { timeoutMs: 5_000 });
+    await waitUntil(() => starter.events.length > 5, { timeoutMs: 20_000 });
     await socket.send('subscription.subscribe', { channels: ALL_CHANNELS });
     const whole = await ended(starter);
-    await waitUntil(() => new Set(ids(socket.events)).size === whole.length, { timeoutMs: 5_000 });
+    await waitUntil(() => new Set(ids(socket.events)).size === whole.length, { timeoutMs: 20_000 });
     // As a client does it: what it has already counts once.
     const seen = new Set<string>();
     const fresh = socket.events.filter(({ method, event_id: id = '' }) => {
@@ -154,7 +154,7 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     socket.ws.send('{"id":');
     socket.ws.send('{"id":-1,"method":"x"}');
     socket.ws.send(Buffer.from([1, 2, 3]));
-    await waitUntil(() => socket.messages.length === 3, { timeoutMs: 5_000 });
+    await waitUntil(() => socket.messages.length === 3, { timeoutMs: 20_000 });
     for (const message of socket.messages)
       expect(message).toMatchObject({ type: 'error', id: null, error: 'invalid_argument' });
     expect(await socket.send('nonsense')).toMatchObject({ error: 'unknown_command' });
@@ -190,6 +190,6 @@ test('a stopping server closes its sockets', async () => {
   const socket = await openSocket(app.url, newId());
   await socket.send('subscription.subscribe', { channels: ['values'] });
   await app.server.stop();
-  await waitUntil(() => socket.closed, { timeoutMs: 5_000 });
+  await waitUntil(() => socket.closed, { timeoutMs: 20_000 });
   await app.stop();
 });

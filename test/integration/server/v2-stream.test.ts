@@ -203,7 +203,7 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
       all.filter(matches).map(({ event_id: id }) => id);
     const replayed = async (body: object, ids: unknown[]): Promise<void> => {
       const stream = await events(threadId, body);
-      await waitUntil(() => stream.events.length >= ids.length, { timeoutMs: 5_000 });
+      await waitUntil(() => stream.events.length >= ids.length, { timeoutMs: 20_000 });
       expect(stream.events.map(({ event_id: id }) => id)).toEqual(ids);
     };
     expect(
@@ -248,7 +248,7 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
       const id = all[at]?.event_id ?? '';
       const rest = all.slice(at + 1).map(({ event_id }) => event_id);
       const stream = await events(threadId, { channels: ALL_CHANNELS }, { 'last-event-id': id });
-      await waitUntil(() => stream.events.length >= rest.length, { timeoutMs: 5_000 });
+      await waitUntil(() => stream.events.length >= rest.length, { timeoutMs: 20_000 });
       expect(stream.events.map(({ event_id }) => event_id)).toEqual(rest);
     }
   });

@@ -39,7 +39,7 @@ test('a wait outlives a Postgres that is away when the run has just ended: no er
         const { rows } = await app.core.pool.query<{ run_id: string }>('SELECT run_id FROM runs');
         return rows[0];
       },
-      { timeoutMs: 5_000 },
+      { timeoutMs: 20_000 },
     );
     await (await playRun(app, run.run_id)).end({ output: '{"n":1}' });
     expect(await (await answer).json()).toEqual({ n: 1 });

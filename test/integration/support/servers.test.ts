@@ -82,11 +82,11 @@ test('when the test process is killed, its servers and folders go too', async ()
   expect(existsSync(folder)).toBe(true);
 
   process.kill(victim.pid, 'SIGKILL');
-  await waitUntil(() => !isAlive(pid) && !existsSync(folder), { timeoutMs: 10_000 });
+  await waitUntil(() => !isAlive(pid) && !existsSync(folder), { timeoutMs: 20_000 });
   for (const port of ports)
     await waitUntil(
       () => fetch(`http://127.0.0.1:${port}`).catch((error: unknown) => refused(error)),
-      { timeoutMs: 10_000, what: `port ${port} to be closed` },
+      { timeoutMs: 20_000, what: `port ${port} to be closed` },
     );
 });
 

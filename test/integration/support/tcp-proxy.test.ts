@@ -34,7 +34,7 @@ function open(): Client {
   client.socket.on('close', () => (client.closed = true));
   return client;
 }
-const within = { timeoutMs: 2_000 };
+const within = { timeoutMs: 20_000 };
 
 test('carries both ways and counts', async () => {
   const client = open();

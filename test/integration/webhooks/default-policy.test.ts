@@ -20,7 +20,7 @@ test.each(refused)('%j is refused by default', async (begin) => {
         const list = await app.call('GET', `/webhooks/deliveries?run_id=${runId}&status=dead`);
         return (list.json() as { last_error: string; attempts: number }[])[0];
       },
-      { timeoutMs: 10_000 },
+      { timeoutMs: 20_000 },
     );
     expect(delivery.last_error).toMatch(/internal address.*WEBHOOK_ALLOW/);
     expect(delivery.attempts).toBe(1);

@@ -6,7 +6,7 @@ import { startTestServer } from '../../support/server.ts';
 import type { TestServer } from '../../support/server.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
-const WAIT = { timeoutMs: 10_000 };
+const WAIT = { timeoutMs: 20_000 };
 
 let app: TestServer;
 let receiver: Receiver;

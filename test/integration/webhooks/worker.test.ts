@@ -7,7 +7,7 @@ import { startTestServer } from '../../support/server.ts';
 import type { TestServer } from '../../support/server.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
-const WAIT = { timeoutMs: 15_000 };
+const WAIT = { timeoutMs: 20_000 };
 
 const State = Annotation.Root({ act: Annotation<string>(), done: Annotation<boolean> });
 const graph = new StateGraph(State)

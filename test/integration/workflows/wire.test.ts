@@ -51,7 +51,7 @@ test('steps 1 to 7: the student asks, Redis routes, the teacher answers, the stu
   });
   const student = `node-${execution.execution_id}-student`;
   const teacher = `node-${execution.execution_id}-teacher`;
-  await waitUntil(() => heard.length >= 2, { timeoutMs: 5_000 });
+  await waitUntil(() => heard.length >= 2, { timeoutMs: 20_000 });
   const [query, response] = heard;
   // Steps 2 to 4.
   expect(query?.channel).toBe(`${PREFIX}:${teacher}`);
@@ -113,10 +113,10 @@ test('each node is subscribed to its own channel while its execution runs, and n
     ) as Promise<[string, number]>);
     return count;
   };
-  await waitUntil(async () => (await subscribers('teacher')) === 1, { timeoutMs: 5_000 });
+  await waitUntil(async () => (await subscribers('teacher')) === 1, { timeoutMs: 20_000 });
   expect(await subscribers('student')).toBe(1);
   await app.call('GET', `/threads/${threadId}/runs/${id}/join`);
-  await waitUntil(async () => (await subscribers('teacher')) === 0, { timeoutMs: 5_000 });
+  await waitUntil(async () => (await subscribers('teacher')) === 0, { timeoutMs: 20_000 });
 });
 
 test('scenario 1: a workflow in simple mode does not touch Redis, though it runs', async () => {
@@ -137,7 +137,7 @@ test('scenario 2: the example of the student and the teacher, broadcast included
     communication: { used: 'pubsub' },
     output: { learned: expect.stringContaining('quanta') as string },
   });
-  await waitUntil(() => heard.length >= 3, { timeoutMs: 5_000 });
+  await waitUntil(() => heard.length >= 3, { timeoutMs: 20_000 });
   expect(heard.map(({ channel }) => channel.slice(PREFIX.length + 1))).toEqual([
     `node-${execution.execution_id}-teacher`,
     `node-${execution.execution_id}-student`,
@@ -166,7 +166,7 @@ test('one made-up copy in Redis changes nothing: the message is the row', async 
   const { execution_id: id, thread_id: threadId } = await executeWorkflow(app.call, workflowId, {
     async_execution: true,
   });
-  await waitUntil(() => heard.length >= 1, { timeoutMs: 5_000 });
+  await waitUntil(() => heard.length >= 1, { timeoutMs: 20_000 });
   const [query] = heard;
   await app.core.redis?.commands.publish(
     `${PREFIX}:node-${id}-student`,
