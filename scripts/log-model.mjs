@@ -21,11 +21,11 @@ if (first === 'trace') {
 } else {
   const seeds = Number(first);
   print(`${'variant'.padEnd(48)} failing of ${seeds}  first  what fails`);
-  for (const { name, rules, firstSeed = 1 } of variants) {
+  for (const { name, rules, firstSeed = 1, checkpoints = true } of variants) {
     let failing = 0;
     let example = '';
     for (let seed = firstSeed; seed < firstSeed + seeds; seed++) {
-      const { violation } = play(seed, rules);
+      const { violation } = play(seed, rules, { checkpoints });
       if (violation === undefined) continue;
       failing += 1;
       example ||= `${String(seed).padStart(6)}  ${violation}`;

@@ -12,6 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createDeferred, type Deferred } from '../lib/deferred.ts';
 import { isTransient } from '../postgres/pool.ts';
 import type { CheckpointPut, WritePut } from './checkpoint.ts';
+import type { EventsBefore } from './events-before.ts';
 import type { CheckpointStorage } from './storage.ts';
 import type { CheckpointBatch } from './write-statement.ts';
 import type { CheckpointWriter } from './writer.ts';
@@ -27,6 +28,10 @@ export interface CheckpointQueueOptions {
   readonly writer: CheckpointWriter;
   /** See CheckpointStorage.write. Only for the checkpoints of a run. */
   readonly relaxed?: boolean;
+  /** What a checkpoint must not be ahead of. Only for the checkpoints of a run. */
+  readonly events?: EventsBefore | undefined;
+  /** Settles when what the graph has said by now has been emitted, where that takes a moment. */
+  emitted?(): Promise<void>;
   /** Ends retries: the run was cancelled, timed out or lost its lease. */
   readonly signal?: AbortSignal;
   /** Called at most once, with what no retry can mend, e.g. TermFencedError. */
@@ -157,11 +162,12 @@ export class CheckpointQueue {
   }
 
   async #send({ checkpoints, writes }: CheckpointBatch): Promise<void> {
-    const { signal, relaxed = false } = this.#options;
+    const { events, signal, relaxed = false } = this.#options;
+    await this.#options.emitted?.();
     for (let delayMs = RETRY_MS_MIN; ; delayMs = Math.min(delayMs * 2, RETRY_MS_MAX)) {
       try {
         this.#term ??= await this.#storage.termOf(this.writer);
-        await this.#storage.write(this.writer, this.#term, checkpoints, writes, relaxed);
+        await this.#storage.write(this.writer, this.#term, checkpoints, writes, relaxed, events);
         return;
       } catch (error) {
         // An API call (no signal) answers its client instead of waiting.

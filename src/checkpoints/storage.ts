@@ -2,12 +2,13 @@
  * Checkpoints in Postgres: states of threads, their channel values and their tasks' writes, for every
  * runtime that executes graphs. Values come and go already encoded, so nothing here knows LangChain.
  *
- * Every write is ONE statement that first locks the thread's row FOR SHARE where its term is still the
- * writer's. READ COMMITTED makes that a fence: a claim that raises the term at the same moment holds the
+ * Every write is ONE statement that first locks the thread's row where its term is still the writer's: FOR SHARE,
+ * or as an archiver does where the run's events go along. READ COMMITTED makes that a fence: a claim that raises the term at the same moment holds the
  * row, we wait for it, Postgres looks at the row's new version, the term does not match, and the row (with
  * it every INSERT, which all select from it) is gone. A claim that comes second waits for us.
  */
 import { AppError } from '../errors.ts';
+import { archiveOwnRows } from '../events/archive.ts';
 import { jsonbText } from '../postgres/jsonb.ts';
 import type { Db } from '../postgres/pool.ts';
 import type {
@@ -17,7 +18,9 @@ import type {
   StoredCheckpoint,
   WritePut,
 } from './checkpoint.ts';
+import type { EventsBefore } from './events-before.ts';
 import { writeStatement } from './write-statement.ts';
+import type { CheckpointBatch } from './write-statement.ts';
 import type { CheckpointWriter } from './writer.ts';
 
 /** A newer term owns the thread: stop, and write nothing more anywhere. */
@@ -110,6 +113,7 @@ export class CheckpointStorage {
    * @param relaxed do not wait for the disk. For a run's checkpoints: the next commit that does wait, at the latest
    *   the one that ends the run, takes them along, and after a crash of Postgres before that the run goes on
    *   from an earlier checkpoint. Saves a disk flush, 1–3 ms, per statement.
+   * @param events of the run: those that were emitted by now are in Postgres with the checkpoint, or before it
    * @throws {TermFencedError | ThreadBusyError} when the thread's term is not `term`
    */
   async write(
@@ -118,15 +122,41 @@ export class CheckpointStorage {
     checkpoints: readonly CheckpointPut[],
     writes: readonly WritePut[],
     relaxed: boolean,
+    events?: EventsBefore,
   ): Promise<void> {
-    const { rowCount } = await this.#db.query(
-      writeStatement(writer, term, { checkpoints, writes }, relaxed),
+    const batch = { checkpoints, writes };
+    if (await this.#writeAfter(writer, term, batch, relaxed, events)) return;
+    // Postgres has crashed before what it had taken was on its disk: once more, from what is there for good.
+    events?.lost();
+    if (await this.#writeAfter(writer, term, batch, relaxed, events)) return;
+    throw new Error(`thread ${writer.threadId}: the run's events do not go on from its archive`);
+  }
+
+  /** @returns false when Postgres lacks events that it had taken */
+  async #writeAfter(
+    writer: CheckpointWriter,
+    term: number,
+    batch: CheckpointBatch,
+    relaxed: boolean,
+    events: EventsBefore | undefined,
+  ): Promise<boolean> {
+    let before = events?.unarchived();
+    // What is emitted meanwhile comes after the checkpoint: else a busy graph would keep this busy.
+    const enough = before?.emitted ?? 0;
+    while (before !== undefined && before.last < enough) {
+      const archived = await archiveOwnRows(this.#db, writer.threadId, term, before.rows);
+      if (archived === undefined) throw refusal(writer, term);
+      if (archived < before.last) return false;
+      events?.taken(before.last);
+      before = events?.unarchived();
+    }
+    const { rows } = await this.#db.query<{ held: boolean }>(
+      writeStatement(writer, term, batch, relaxed, before),
     );
-    if (rowCount === 1) return;
-    if (writer.term === null) throw new ThreadBusyError('Thread is busy');
-    throw new TermFencedError(
-      `term ${term} of thread ${writer.threadId} is over, its checkpoints are refused`,
-    );
+    const [answer] = rows;
+    if (answer === undefined) throw refusal(writer, term);
+    if (answer.held && before !== undefined) events?.taken(before.last);
+    return answer.held;
   }
 
   /** For what is not fenced (lifecycle.ts). */
@@ -168,6 +198,14 @@ export class CheckpointStorage {
     );
     return rows.map(storedOf);
   }
+}
+
+function refusal({ threadId, term: own }: CheckpointWriter, term: number): AppError {
+  return own === null
+    ? new ThreadBusyError('Thread is busy')
+    : new TermFencedError(
+        `term ${term} of thread ${threadId} is over, its checkpoints are refused`,
+      );
 }
 
 function storedOf(row: Row): StoredCheckpoint {

@@ -3,11 +3,16 @@
  * although it inserts nothing (30 to 50 µs of executor start for each), so the statement of a single superstep
  * of small values, by far the most frequent, is one INSERT of scalars.
  *
+ * Where events come before the checkpoint (events-before.ts) it is preceded by the archive's CTEs, and puts nothing
+ * unless Postgres then has all of them.
+ *
  * Named: prepared once per connection. Planning was more than half of the time. PgBouncer needs 1.21 or newer for
  * it in transaction mode.
  */
+import { encodeRows, storeRowsSql } from '../events/archive.ts';
 import { jsonbText } from '../postgres/jsonb.ts';
 import type { CheckpointPut, WritePut } from './checkpoint.ts';
+import type { EventBatch } from './events-before.ts';
 import type { CheckpointWriter } from './writer.ts';
 
 /** In checkpoint_writes, whose key cannot be null: written by no run. */
@@ -44,37 +49,61 @@ export function checkpointCtes(batch: CheckpointBatch, firstParameter: number): 
   };
 }
 
-/** @returns a query that gives one row when the term was still the writer's, and otherwise none */
+/**
+ * @param before the events that come with it, or were taken before
+ * @returns a query that gives no row when the term is no longer the writer's, and otherwise one with `held`: false when
+ *   Postgres does not have the events up to `before.last`
+ */
 export function writeStatement(
   writer: CheckpointWriter,
   term: number,
   batch: CheckpointBatch,
   relaxed: boolean,
+  before?: EventBatch,
 ): { name: string; text: string; values: unknown[] } {
   const parts = partsOf(batch);
-  const name = `checkpoint-write${relaxed ? '-relaxed' : ''}${nameOf(parts)}`;
-  const values = [writer.threadId, term, writer.runId, ...parts.flatMap((part) => part.values)];
+  const name = `checkpoint-write${relaxed ? '-relaxed' : ''}${before ? '-after' : ''}${nameOf(parts)}`;
+  const values: unknown[] = [writer.threadId, term, writer.runId];
+  if (before !== undefined) values.push(encodeRows(before.rows), before.last);
   let text = texts.get(name);
   if (text === undefined) {
-    text = textOf(parts, relaxed);
+    text = before === undefined ? textOf(parts, relaxed) : textAfter(parts, relaxed);
     texts.set(name, text);
   }
+  for (const part of parts) values.push(...part.values);
   return { name, text, values };
 }
 
-/** At most one per combination of parts. */
+/** At most two per combination of parts. */
 const texts = new Map<string, string>();
+
+const RELAXED = ", set_config('synchronous_commit', 'off', true)";
 
 function textOf(parts: readonly Part[], relaxed: boolean): string {
   const fence = `WITH fence AS MATERIALIZED (
-    SELECT thread_id, $3::uuid AS run_id${relaxed ? ", set_config('synchronous_commit', 'off', true)" : ''}
+    SELECT thread_id, $3::uuid AS run_id${relaxed ? RELAXED : ''}
     FROM threads WHERE thread_id = $1::uuid AND term = $2::bigint FOR SHARE
   )`;
   const [only, ...more] = parts;
   // One row goes in or nothing does, so the INSERT itself tells whether the fence held.
   if (only?.name === 'one' && more.length === 0)
-    return `${fence} ${numbered(only, 4)} RETURNING 1 AS held`;
-  return `${fence}${ctesOf(parts, 4).join('')} SELECT 1 AS held FROM fence`;
+    return `${fence} ${numbered(only, 4)} RETURNING true AS held`;
+  return `${fence}${ctesOf(parts, 4).join('')} SELECT true AS held FROM fence`;
+}
+
+/** The row is locked as for any write to the archive: with FOR SHARE first, two statements would wait for each other. */
+function textAfter(parts: readonly Part[], relaxed: boolean): string {
+  return `WITH ${storeRowsSql(
+    '$4',
+    `SELECT thread_id, log_term, archived_seq, $3::uuid AS run_id${relaxed ? RELAXED : ''}
+     FROM threads WHERE thread_id = $1::uuid AND term = $2::bigint FOR NO KEY UPDATE`,
+  )}, watermark AS (
+    UPDATE threads t SET archived_seq = d.last FROM (SELECT max(seq) AS last FROM dense) d
+    WHERE t.thread_id = $1::uuid AND d.last IS NOT NULL
+  ), fence AS MATERIALIZED (
+    SELECT thread_id, run_id FROM head WHERE greatest(archived_seq, (SELECT max(seq) FROM dense)) >= $5::bigint
+  )${ctesOf(parts, 6).join('')}
+  SELECT EXISTS (SELECT 1 FROM fence) AS held FROM head`;
 }
 
 function ctesOf(parts: readonly Part[], firstParameter: number): string[] {

@@ -14,12 +14,6 @@ export interface ArchiveRow extends LogEvent {
   readonly term: number;
 }
 
-/** A thread's log as Postgres knows it. */
-export interface LogHead {
-  term: number;
-  archivedSeq: number;
-}
-
 /** Rows as the statements below expect them in a `$n::json` parameter. */
 export const encodeRows = (rows: readonly ArchiveRow[]): string =>
   JSON.stringify(rows.map((r) => ({ k: r.threadId, s: r.seq, m: r.term, y: r.type, d: r.data })));
@@ -87,6 +81,7 @@ const DIRECT_SQL = `WITH ${storeRowsSql(
 
 /**
  * The direct path's append: as archiveRows, but of one thread and refused for any term but the current one.
+ * Waits for the disk even when `rows` adds nothing: what it answers is there for good.
  * @returns the archived seq, or undefined when `term` is fenced
  */
 export async function archiveOwnRows(
@@ -101,15 +96,4 @@ export async function archiveOwnRows(
     values: [encodeRows(rows), threadId, term],
   });
   return result.rows[0]?.archived_seq;
-}
-
-/** @returns undefined when the thread is gone */
-export async function readLogHead(db: Db, threadId: string): Promise<LogHead | undefined> {
-  const { rows } = await db.query<{ term: number; archived_seq: number }>({
-    name: 'read-log-head',
-    text: 'SELECT term, archived_seq FROM threads WHERE thread_id = $1',
-    values: [threadId],
-  });
-  const row = rows[0];
-  return row && { term: row.term, archivedSeq: row.archived_seq };
 }

@@ -16,12 +16,13 @@ import { AppError } from '../errors.ts';
 import { createDeferred } from '../lib/deferred.ts';
 import type { Deferred } from '../lib/deferred.ts';
 import type { Db } from '../postgres/pool.ts';
-import { readLogHead } from './archive.ts';
+import { archiveOwnRows } from './archive.ts';
+import type { ArchiveRow } from './archive.ts';
 import { checkEvent } from './event.ts';
 import type { LogEvent } from './event.ts';
 import type { AppendReply, LogBackend, LogOwner } from './backend.ts';
 
-/** Events and characters of one append. */
+/** Events and characters of one append, and of what one checkpoint's statement takes along. */
 const BATCH_EVENTS_MAX = 1_000;
 const BATCH_LENGTH_MAX = 512 * 1024;
 /** How long the first append waits for the end of a short run; what it may add to a client's first event. */
@@ -67,6 +68,15 @@ export interface LogRest {
   last: number;
 }
 
+/** What the archive may not have yet, or a part of it from the beginning: see checkpoints/events-before.ts. */
+export interface Unarchived {
+  readonly rows: readonly ArchiveRow[];
+  /** Seq of the last row; without rows, up to which the archive has been told all. */
+  readonly last: number;
+  /** Last seq given out. */
+  readonly emitted: number;
+}
+
 export interface LogWriter {
   /** @returns the event's seq @throws {EventInvalidError} */
   emit(type: string, data: string): number;
@@ -74,6 +84,15 @@ export interface LogWriter {
   drained(): Promise<void> | undefined;
   /** Stops appending and hands out the rest, for the terminal transaction. Idempotent. */
   finish(): LogRest;
+  /** For a write that must not get ahead of the log. undefined: the archive has all, for good. */
+  unarchived(): Unarchived | undefined;
+  /**
+   * The archive has all up to `seq`, perhaps not on its disk: not to be handed out by `unarchived` again. They stay in memory and
+   * are appended all the same, because readers have to be told and Postgres may lose them again.
+   */
+  taken(seq: number): void;
+  /** The archive came back without what it had taken. */
+  lost(): void;
 }
 
 export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter {
@@ -84,9 +103,13 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
   let skip = 0;
   let length = 0;
   let sent = owner.start - 1;
+  /** Up to here checkpoints have taken them to Postgres, without waiting for its disk. */
+  let stored = owner.start - 1;
   let mode: LogBackend = deps.redis?.available() === true ? deps.redis : deps.direct;
   let pumping = false;
   let finished = false;
+  /** What comes later, from a graph that was left behind, belongs to no run. */
+  let lastOfRun = Infinity;
   let fenced = false;
   let room: Deferred<void> | undefined;
   let returnAt = 0;
@@ -114,8 +137,10 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
     }
   }
 
-  function nextBatch(): LogEvent[] {
-    const from = (mode.name === 'direct' ? head : sent + 1) - head + skip;
+  const nextBatch = (): LogEvent[] => batchFrom(mode.name === 'direct' ? head : sent + 1);
+
+  function batchFrom(first: number): LogEvent[] {
+    const from = first - head + skip;
     const events: LogEvent[] = [];
     let size = 0;
     for (let i = from; i < buffer.length && events.length < BATCH_EVENTS_MAX; i++) {
@@ -139,13 +164,14 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
 
   /** Brings writer and log together again from what Postgres says. */
   async function resync(backend: LogBackend): Promise<boolean> {
-    const log = await readLogHead(deps.db, owner.threadId);
-    if (log?.term !== owner.term) {
+    // With the disk: a checkpoint may have taken events along without, and what is forgotten here must not vanish there.
+    const archived = await archiveOwnRows(deps.db, owner.threadId, owner.term, []);
+    if (archived === undefined) {
       fence();
       return false;
     }
-    prune(log.archivedSeq);
-    const lastValid = await backend.reopen(owner, log.archivedSeq);
+    prune(archived);
+    const lastValid = await backend.reopen(owner, archived);
     if (lastValid === undefined) {
       fence();
       return false;
@@ -259,8 +285,25 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
       void pump();
       return room.promise;
     },
+    unarchived() {
+      const { threadId, term } = owner;
+      const emitted = Math.min(last(), lastOfRun);
+      if (head > emitted) return undefined;
+      const first = Math.max(head, stored + 1);
+      const rows = batchFrom(first)
+        .slice(0, Math.max(emitted - first + 1, 0))
+        .map((event, i) => ({ threadId, term, seq: first + i, ...event }));
+      return { rows, last: first + rows.length - 1, emitted };
+    },
+    taken(seq) {
+      stored = Math.max(stored, seq);
+    },
+    lost() {
+      stored = head - 1;
+    },
     finish() {
       finished = true;
+      lastOfRun = Math.min(lastOfRun, last());
       room?.resolve();
       room = undefined;
       const unsentFirst = Math.max(sent + 1, head);

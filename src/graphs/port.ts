@@ -5,6 +5,7 @@
  * All values that cross this port towards the server are plain JSON (messages already flattened,
  * HTTP.md section 2), because they go straight to Postgres and to SSE.
  */
+import type { EventsBefore } from '../checkpoints/events-before.ts';
 import type { CheckpointBatch } from '../checkpoints/write-statement.ts';
 import type { CheckpointWriter } from '../checkpoints/writer.ts';
 import type { Protocol } from '../protocol/lifecycle.ts';
@@ -77,6 +78,8 @@ export interface Execution {
   /** This term's write access to checkpoints; refuses once a newer term owns the thread. */
   readonly writer: CheckpointWriter;
   readonly sink: EventSink;
+  /** What went into the sink, for the checkpoints that come after it. */
+  readonly eventsBefore?: EventsBefore;
   /** The thread is known to have no checkpoints: none is looked for. */
   readonly freshThread?: boolean;
   /**

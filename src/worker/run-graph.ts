@@ -63,6 +63,7 @@ export async function runGraph(
       },
       drained: () => writer.drained(),
     },
+    eventsBefore: writer,
   });
   await askForFeedback(deps, claim, writer, signal);
   return result;

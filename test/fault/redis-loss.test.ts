@@ -7,6 +7,7 @@
  */
 import { rewindsIn } from '../support/checker.ts';
 import { holdArchive } from '../support/archive-hold.ts';
+import { deafenArchivers } from '../support/deaf-archivers.ts';
 import { markFile, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
 import type { Plan } from '../support/fault-project/probe.ts';
@@ -73,6 +74,8 @@ const silentPlan = (): Plan => ({
   forMs: 6_000,
   once: markFile(folder),
 });
+/** A checkpoint would take the lost events to Postgres, and nothing would be left to be sent again. */
+const WITHOUT_CHECKPOINTS = { durability: 'exit' };
 /** With the first event, `metadata`. */
 const BEFORE_SILENCE = 31;
 
@@ -100,7 +103,7 @@ test('[4] of appends whose answers are lost every event is there once', async ()
 
 test('[5] when Redis comes back without its last events their worker sends them again, and no client notices', async () => {
   const threadId = await cluster.createThread();
-  const runId = await cluster.createRun(threadId, silentPlan());
+  const runId = await cluster.createRun(threadId, silentPlan(), WITHOUT_CHECKPOINTS);
   const client = cluster.join(threadId, runId);
   await client.until(10);
   await cluster.redis.command('SAVE');
@@ -125,7 +128,7 @@ test('[5] when Redis comes back without its last events their worker sends them 
 
 test('[6] FLUSHALL in the middle of a run loses no event, and the queue is rebuilt', async () => {
   const threadId = await cluster.createThread();
-  const runId = await cluster.createRun(threadId, silentPlan());
+  const runId = await cluster.createRun(threadId, silentPlan(), WITHOUT_CHECKPOINTS);
   const client = cluster.join(threadId, runId);
   await client.until(10);
   const queuedThread = await cluster.createThread();
@@ -183,3 +186,43 @@ test('[5b] a client that saw lost events is told by one rewind, and then gets th
   expect(clients.map(rewindsIn)).toEqual([1, 1]);
   expect(await cluster.row(runId)).toMatchObject({ status: 'success', attempt: 2, failures: 1 });
 });
+
+/** What the latest checkpoint of a thread has counted. */
+async function countedInPostgres(threadId: string): Promise<number> {
+  const { rows } = await cluster.pool.query<{ n: number | null }>(
+    `SELECT max((head -> 'inline' -> 'n' ->> 1)::integer) AS n FROM checkpoints WHERE thread_id = $1`,
+    [threadId],
+  );
+  return rows[0]?.n ?? 0;
+}
+
+test.each([
+  ['a LangGraph.js run', 'probe', 'async'],
+  ['a LangGraph.js run', 'probe', 'sync'],
+  ['a Pregel run', 'counter', 'async'],
+])(
+  '[5b] %s (%s, %s) whose worker and Redis are lost together goes on after no event that is lost',
+  async (_what, assistant, durability) => {
+    const threadId = await cluster.createThread();
+    const plan: Plan = { steps: 24, events: 4, eventMs: 100 };
+    const runId = await cluster.createRun(threadId, plan, { assistant_id: assistant, durability });
+    const client = cluster.join(threadId, runId);
+    await client.until(6);
+    await deafenArchivers(cluster, threadId);
+    const heard = await lastInRedis(threadId);
+    await waitUntil(async () => (await countedInPostgres(threadId)) >= heard + 4, {
+      timeoutMs: 15_000,
+      what: 'a checkpoint that no archiver knows the events of',
+    });
+    const lost = await cluster.workerOf(runId);
+    await cluster.workers.get(lost)?.kill();
+    await cluster.redis.flushall();
+    await cluster.startWorker(`${lost}b`, workerEnv());
+    await client.end(30_000);
+
+    expect(
+      await violationsIn(cluster, { threadId, runId, clients: [[client]], expected: 96 }),
+    ).toEqual([]);
+    expect(await cluster.row(runId)).toMatchObject({ status: 'success', attempt: 2, failures: 1 });
+  },
+);

@@ -47,14 +47,11 @@ export interface PlannedFault {
 const PAUSE_MS_MAX = 2_500;
 
 export const FAULT_KINDS = Object.keys(FAULTS) as FaultKind[];
-/** By name only (`--only`): its violation is known, see docs/guarantees.md. */
-const KNOWN: readonly FaultKind[] = ['lose a tail'];
-const CHOSEN = FAULT_KINDS.filter((kind) => !KNOWN.includes(kind));
 
-/** Endless. @param kinds of which faults are chosen; default: all but the known */
+/** Endless. @param kinds of which faults are chosen */
 export function* schedule(
   seed: number,
-  kinds: readonly FaultKind[] = CHOSEN,
+  kinds: readonly FaultKind[] = FAULT_KINDS,
 ): Generator<PlannedFault> {
   const random = createRandom(seed);
   for (;;) {

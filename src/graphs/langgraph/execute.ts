@@ -9,11 +9,12 @@
 import { Command, Send } from '@langchain/langgraph';
 import { CheckpointQueue } from '../../checkpoints/queue.ts';
 import type { GraphDependencies } from '../adapter.ts';
-import type { EventSink, Execution, ExecutionResult, RunCommand } from '../port.ts';
+import type { Execution, ExecutionResult, RunCommand } from '../port.ts';
 import { abortError } from '../abort-error.ts';
 import { searchable } from '../searchable.ts';
 import { toPlain } from '../serialise.ts';
 import { stoppedAtBreakpoint } from './breakpoint.ts';
+import { ChunkPace } from './chunk-pace.ts';
 import type { CompiledGraph, LangGraphConfig } from './compiled.ts';
 import { EventTranslator, INTERRUPT } from './events.ts';
 import { ProtocolTranslator } from './protocol-events.ts';
@@ -43,8 +44,11 @@ export async function execute(
   if (signal.aborted) forward();
   signal.addEventListener('abort', forward, { once: true });
 
+  const pace = new ChunkPace(sink, stop.signal);
   const queue = new CheckpointQueue(dependencies.checkpoints, {
     writer: execution.writer,
+    events: execution.eventsBefore,
+    emitted: () => pace.caughtUp(),
     relaxed: execution.durability !== 'sync',
     signal,
     onFailure: (error) => {
@@ -58,7 +62,7 @@ export async function execute(
     metadata: checkpointMetadata(execution),
     durability: execution.durability === 'sync' ? 'sync' : 'async',
     freshThread: execution.freshThread,
-    hold: () => room(sink, stop.signal),
+    hold: () => pace.room(),
   });
   const translator: RunTranslator =
     execution.protocol === 'v2'
@@ -73,7 +77,12 @@ export async function execute(
     if (resumes && (await stoppedAtBreakpoint(graph, saver, execution))) translator.breakpoint();
     else {
       const { langSmith = false } = dependencies;
-      await stream(graph, store, saver, translator, execution, stop.signal, resumes, langSmith);
+      const options = streamOptions(execution, saver, store, translator, stop.signal, resumes);
+      const tracer = langSmith ? tracerOf(execution.config.configurable) : undefined;
+      if (tracer !== undefined) options['callbacks'] = [tracer];
+      // Going on from a checkpoint of this very run: its input is part of that checkpoint already.
+      const input = resumes ? null : await inputOf(saver, execution);
+      await stream(graph, input, options, translator, execution, pace);
     }
     await translator.finish();
     if (execution.leavesLastCheckpoints !== true) await queue.flush();
@@ -98,26 +107,19 @@ export async function execute(
 
 async function stream(
   graph: CompiledGraph,
-  store: LangGraphStore,
-  saver: LangGraphSaver,
+  input: unknown,
+  options: LangGraphConfig,
   translator: RunTranslator,
   execution: Execution,
-  signal: AbortSignal,
-  resumes: boolean,
-  langSmith: boolean,
+  pace: ChunkPace,
 ): Promise<void> {
-  const options = streamOptions(execution, saver, store, translator, signal, resumes);
-  const tracer = langSmith ? tracerOf(execution.config.configurable) : undefined;
-  if (tracer !== undefined) options['callbacks'] = [tracer];
-  // Going on from a checkpoint of this very run: its input is part of that checkpoint already.
-  const input = resumes ? null : await inputOf(saver, execution);
   if (execution.streamModes.includes('events')) {
     for await (const event of graph.streamEvents(input, { ...options, version: 'v2' })) {
       if (event.tags?.includes('langsmith:hidden')) continue;
       if (event.event === 'on_chain_stream' && event.run_id === execution.runId)
         translator.chunk(event.data.chunk);
       else translator.raw(event);
-      const full = room(execution.sink, signal);
+      const full = pace.next();
       if (full !== undefined) await full;
     }
     return;
@@ -125,23 +127,9 @@ async function stream(
   for await (const chunk of await graph.stream(input, options)) {
     translator.chunk(chunk);
     // An await of nothing is a turn of the promise hooks for each event.
-    const full = room(execution.sink, signal);
+    const full = pace.next();
     if (full !== undefined) await full;
   }
-}
-
-/** Settles when the sink has room; a stop does not wait for it. */
-function room(sink: EventSink, signal: AbortSignal): Promise<void> | undefined {
-  const drained = sink.drained();
-  if (drained === undefined || signal.aborted) return undefined;
-  return new Promise((resolve) => {
-    const go = (): void => {
-      signal.removeEventListener('abort', go);
-      resolve();
-    };
-    signal.addEventListener('abort', go, { once: true });
-    drained.then(go, go);
-  });
 }
 
 function streamOptions(

@@ -30,6 +30,7 @@ export async function executePregel(
   const durability = execution.durability ?? 'async';
   const queue = new CheckpointQueue(dependencies.checkpoints, {
     writer: execution.writer,
+    events: execution.eventsBefore,
     relaxed: durability !== 'sync',
     signal,
     onFailure: (error) => {

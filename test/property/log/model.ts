@@ -6,12 +6,13 @@
  * - the archive has one row per seq, dense, with the content its writer emitted, and never takes a row
  *   of a term after the start of a later one was recorded (postgres.ts);
  * - an acknowledged event survives a claim, unless Redis lost data after the acknowledgement (postgres.ts);
+ * - a term starts after everything that came before the checkpoint it goes on from (postgres.ts);
  * - at its end a term has everything in the archive (writer.ts);
  * - a reader is sent back only when what it had is not in the archive (reader.ts), and ends with exactly
  *   what the archive has, so that every difference was announced;
  * - once nothing fails any more, the writer gets everything into Redis and the archiver into Postgres.
  */
-import { createPostgres, insertRows, type Ending, type LogEvent } from './postgres.ts';
+import { crash, createPostgres, insertRows, type Ending, type LogEvent } from './postgres.ts';
 import { createRandom, type Random } from './random.ts';
 import {
   createReader,
@@ -24,7 +25,17 @@ import {
 import { createRedis, lose, trim } from './redis.ts';
 import type { Rules } from './rules.ts';
 import { must, Violation } from './violation.ts';
-import { claim, deliverLate, end, isRunning, sendDirect, showAll, step, stop } from './writer.ts';
+import {
+  checkpoint,
+  claim,
+  deliverLate,
+  end,
+  isRunning,
+  sendDirect,
+  showAll,
+  step,
+  stop,
+} from './writer.ts';
 import type { Writer } from './writer.ts';
 import type { World } from './world.ts';
 
@@ -39,6 +50,8 @@ export interface Outcome {
 export interface Options {
   /** Random actions before the final phase. */
   readonly steps?: number;
+  /** false: the log alone, so that a seed found before there were checkpoints plays as it did. */
+  readonly checkpoints?: boolean;
   readonly trace?: (line: string) => void;
 }
 
@@ -80,7 +93,8 @@ export function play(seed: number, rules: Rules, options: Options = {}): Outcome
   };
 }
 
-function createModel(seed: number, rules: Rules, { trace }: Options): Model {
+function createModel(seed: number, rules: Rules, options: Options): Model {
+  const { trace, checkpoints = true } = options;
   const random = createRandom(seed);
   const readers = Array.from({ length: READERS }, createReader);
   let value = 0;
@@ -98,7 +112,7 @@ function createModel(seed: number, rules: Rules, { trace }: Options): Model {
     },
     trace,
   };
-  return { world, writers: [], readers, batches: [], deck: createDeck(random) };
+  return { world, writers: [], readers, batches: [], deck: createDeck(random, checkpoints) };
 }
 
 /** How often each actor acts; a seed scales each, so that some seeds know no archiver, or many faults. */
@@ -106,6 +120,7 @@ const WEIGHTS = {
   newest: 32,
   anyone: 14,
   direct: 3,
+  checkpoint: 4,
   readBatch: 7,
   commitBatch: 7,
   trim: 5,
@@ -114,6 +129,7 @@ const WEIGHTS = {
   claim: 3,
   die: 2,
   crash: 1,
+  crashPostgres: 1,
   end: 3,
   late: 3,
   readArchive: 6,
@@ -122,17 +138,19 @@ const WEIGHTS = {
 };
 type Action = keyof typeof WEIGHTS;
 const ACTIONS = Object.keys(WEIGHTS) as Action[];
+const WITH_CHECKPOINTS: ReadonlySet<Action> = new Set(['checkpoint', 'crashPostgres']);
 const SCALES = [0, 0.3, 1, 1, 3];
 
-function createDeck(random: Random): Action[] {
-  return ACTIONS.flatMap((action) => {
+function createDeck(random: Random, checkpoints: boolean): Action[] {
+  const actions = ACTIONS.filter((action) => checkpoints || !WITH_CHECKPOINTS.has(action));
+  return actions.flatMap((action) => {
     const scale = action === 'newest' ? 1 : (random.pick(SCALES) ?? 1);
     return Array.from({ length: Math.ceil(WEIGHTS[action] * scale) }, () => action);
   });
 }
 
 function act({ world, writers, readers, batches, deck }: Model): void {
-  const { random, redis, trace } = world;
+  const { pg, random, redis, trace } = world;
   const newest = writers.at(-1);
   const anyone = random.pick(writers);
   const reader = random.pick(readers);
@@ -148,6 +166,9 @@ function act({ world, writers, readers, batches, deck }: Model): void {
       return;
     case 'direct':
       sendDirect(world, random.chance(0.8) ? newest : anyone, random.below(3));
+      return;
+    case 'checkpoint':
+      checkpoint(world, random.chance(0.8) ? newest : anyone, random.below(3));
       return;
     case 'readBatch':
       readBatch(world, batches);
@@ -174,6 +195,10 @@ function act({ world, writers, readers, batches, deck }: Model): void {
     case 'crash': // what loses events for good: Redis and the worker together
       if (newest.phase.name !== 'gone') stop(world, newest, 'dies');
       redisLoses(world);
+      return;
+    case 'crashPostgres': // and all its connections: an archiver's batch is read again
+      trace?.(`Postgres crashes, ${pg.onDisk ? `back to ${pg.onDisk.archived}` : 'loses nothing'}`);
+      crash(pg);
       return;
     case 'end':
       end(world, random.chance(0.8) ? newest : anyone, random.pick(ENDINGS) ?? 'end');
@@ -213,10 +238,12 @@ function commitBatch(world: World, batches: (readonly LogEvent[])[]): void {
   const archived = insertRows(world.pg, world.rules, batch);
   world.trace?.(`an archiver commits ${showAll(batch)}, archived ${archived}`);
 }
+/** Up to what an archiver's own commit answered, which had waited for the disk. */
 function trimStream({ redis, rules, pg, trace }: World): void {
   if (redis.away) return;
-  trim(redis, rules, pg.archived);
-  trace?.(`trim up to ${pg.archived}`);
+  const archived = pg.onDisk?.archived ?? pg.archived;
+  trim(redis, rules, archived);
+  trace?.(`trim up to ${archived}`);
 }
 
 /** Faults stop, one more worker claims; what must get through now gets through. */

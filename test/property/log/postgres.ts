@@ -1,6 +1,7 @@
 /**
  * One thread's rows in Postgres. Every function is one statement or transaction, so it is atomic, and
- * what is written here is never lost. Each also checks what must hold for the archive at any time.
+ * what is written here is never lost, but for checkpoints since the last commit that waited for the disk (`crash`). Each
+ * also checks what must hold for the archive at any time.
  */
 import type { Rules } from './rules.ts';
 import { must } from './violation.ts';
@@ -38,6 +39,10 @@ export interface Postgres {
   /** rows[seq - 1] */
   readonly rows: LogEvent[];
   readonly voids: Range[];
+  /** The last event before the latest checkpoint, which the next attempt goes on from. */
+  checkpoint: number;
+  /** What a crash goes back to; undefined: all is on the disk. */
+  onDisk: { readonly archived: number; readonly checkpoint: number } | undefined;
   /** Not a table: what writers emitted, and what Redis acknowledged and no check has settled yet. */
   readonly emitted: Map<string, number>;
   acknowledged: Acknowledged[];
@@ -53,13 +58,51 @@ export function createPostgres(): Postgres {
     terms: [],
     rows: [],
     voids: [],
+    checkpoint: 0,
+    onDisk: undefined,
     emitted: new Map(),
     acknowledged: [],
   };
 }
 
-/** The archiver's statement, also part of the direct path, of (c) and of the end. Returns `archived_seq`. */
+/** The archiver's statement, also part of the direct path and of the end. Returns `archived_seq`. */
 export function insertRows(pg: Postgres, rules: Rules, rows: readonly LogEvent[]): number {
+  flush(pg);
+  return addRows(pg, rules, rows);
+}
+
+/** Whatever waits for the disk takes along all that was committed before. */
+export function flush(pg: Postgres): void {
+  pg.onDisk = undefined;
+}
+
+/** Postgres comes back with what its disk has. */
+export function crash(pg: Postgres): void {
+  if (pg.onDisk === undefined) return;
+  pg.rows.length = pg.archived = pg.onDisk.archived;
+  pg.checkpoint = pg.onDisk.checkpoint;
+  flush(pg);
+}
+
+/**
+ * A checkpoint after event `last`, which takes `rows` along. Undefined: fenced; false: the archive does not reach it.
+ */
+export function putCheckpoint(
+  pg: Postgres,
+  rules: Rules,
+  term: number,
+  rows: readonly LogEvent[],
+  last: number,
+): boolean | undefined {
+  if (rules.checkpointGuard && pg.term !== term) return undefined;
+  pg.onDisk ??= { archived: pg.archived, checkpoint: pg.checkpoint };
+  if (rules.checkpointTakesEvents) addRows(pg, rules, rows);
+  if (rules.checkpointChecksArchive && pg.archived < last) return false;
+  pg.checkpoint = last;
+  return true;
+}
+
+function addRows(pg: Postgres, rules: Rules, rows: readonly LogEvent[]): number {
   for (const row of rows) {
     if (row.seq <= pg.archived) continue; // ON CONFLICT DO NOTHING
     if (rules.archiveTerm && !isOfLog(pg, rules, row)) break;
@@ -103,11 +146,13 @@ export function termOf(pg: Postgres, seq: number): number {
 
 /** The claim of a cleanly ended log: one statement, nothing asked of Redis. */
 export function claimClean(pg: Postgres, now: Moment): Term {
+  flush(pg);
   pg.term += 1;
   return startTerm(pg, pg.term, now);
 }
 /** Claim, step (a). */
 export function raiseTerm(pg: Postgres): { term: number; archived: number; logTerm: number } {
+  flush(pg);
   pg.term += 1;
   return { term: pg.term, archived: pg.archived, logTerm: pg.logTerm };
 }
@@ -120,6 +165,7 @@ export function recordTerm(
   asked: Moment,
 ): Term | undefined {
   if (rules.claimGuard && pg.term !== term) return undefined;
+  flush(pg);
   if (!rules.claimArchivesTail) {
     const start = Math.max(pg.archived, tail.at(-1)?.seq ?? 0) + 1;
     pg.terms.push({ term, start });
@@ -140,6 +186,10 @@ function startTerm(pg: Postgres, term: number, asked: Moment): Term {
   const newest = pg.terms.at(-1)?.term ?? 0;
   must(term > newest, () => `term ${term} starts after term ${newest}`);
   const start = pg.archived + 1;
+  must(
+    pg.checkpoint < start,
+    () => `term ${term} starts at ${start} and goes on from a checkpoint after ${pg.checkpoint}`,
+  );
   for (const event of pg.acknowledged) {
     const { at } = event;
     if (at.step >= asked.step || at.losses !== asked.losses) continue;

@@ -23,6 +23,13 @@ export interface Rules {
   readonly endRaisesLogTerm: boolean;
   /** A direct write is refused to a worker whose term is not the thread's. */
   readonly directGuard: boolean;
+  // Postgres: checkpoints, whose commits do not wait for the disk
+  /** A checkpoint's statement takes along the events before it. */
+  readonly checkpointTakesEvents: boolean;
+  /** A checkpoint is put only when the archive reaches the events before it. */
+  readonly checkpointChecksArchive: boolean;
+  /** A checkpoint is refused to a worker whose term is not the thread's. */
+  readonly checkpointGuard: boolean;
 
   // Redis: append
   /** An append of a term lower than the stored one is refused. */
@@ -65,6 +72,10 @@ export interface Rules {
   // Writer and reader
   /** The writer keeps an event until Postgres has it, not only until Redis has it. */
   readonly bufferUntilArchived: boolean;
+  /** What a checkpoint took along is not archived for good: the writer keeps it. */
+  readonly bufferOutlivesCheckpoint: boolean;
+  /** A writer that has lost its place waits for Postgres' disk before it forgets what is archived. */
+  readonly askWaitsForDisk: boolean;
   /** The cursor carries the term, and is checked against the starts of later terms. */
   readonly cursorTerm: boolean;
   /** A reader passes over entries of a lower term than its cursor's. */

@@ -11,6 +11,9 @@ export const PROTOCOL: Rules = {
   endRaisesTerm: true,
   endRaisesLogTerm: true,
   directGuard: true,
+  checkpointTakesEvents: true,
+  checkpointChecksArchive: true,
+  checkpointGuard: true,
   appendFence: true,
   appendDup: true,
   appendGap: true,
@@ -29,6 +32,8 @@ export const PROTOCOL: Rules = {
   reopenOnce: true,
   trimWatermark: true,
   bufferUntilArchived: true,
+  bufferOutlivesCheckpoint: true,
+  askWaitsForDisk: true,
   cursorTerm: true,
   readerRefusesLower: true,
   readerEndChecksTerm: true,
@@ -50,6 +55,9 @@ const CONTROLS: readonly (readonly (keyof Rules)[])[] = [
   ['endRaisesTerm'],
   ['endRaisesLogTerm'],
   ['directGuard', 'endRaisesLogTerm'],
+  ['checkpointTakesEvents', 'checkpointChecksArchive'],
+  ['checkpointChecksArchive'],
+  ['checkpointGuard'],
   ['appendFence'],
   ['appendDup'],
   ['appendGap'],
@@ -65,6 +73,8 @@ const CONTROLS: readonly (readonly (keyof Rules)[])[] = [
   ['reopenOnce'],
   ['trimWatermark'],
   ['bufferUntilArchived'],
+  ['bufferOutlivesCheckpoint'],
+  ['askWaitsForDisk'],
   ['cursorTerm'],
   ['readerRefusesLower'],
   ['readerEndChecksTerm'],
@@ -87,6 +97,8 @@ export interface Variant {
   readonly rules: Rules;
   /** Where to begin the search, for a hole that few seeds find. */
   readonly firstSeed?: number;
+  /** See Options. */
+  readonly checkpoints?: boolean;
 }
 function without(off: readonly (keyof Rules)[], name = `without ${off.join(' and ')}`): Variant {
   return { name, rules: { ...PROTOCOL, ...Object.fromEntries(off.map((rule) => [rule, false])) } };
@@ -95,6 +107,6 @@ export const controls: readonly Variant[] = [
   without(FIRST_WRITTEN, 'as first written'),
   ...CONTROLS.map((off) => without(off)),
   { ...without(['appendBase', 'claimLeavesShut']), firstSeed: 6_400 },
-  { ...without(['claimLeavesShut']), firstSeed: 287_600 }, // 4 seeds of the first million
+  { ...without(['claimLeavesShut']), firstSeed: 287_600, checkpoints: false }, // 4 seeds of the first million
 ];
 export const spares: readonly Variant[] = SPARE.map((rule) => without([rule]));

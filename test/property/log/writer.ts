@@ -8,6 +8,8 @@
 import {
   claimClean,
   endTerm,
+  flush,
+  putCheckpoint,
   raiseTerm,
   recordTerm,
   writeDirect,
@@ -39,6 +41,8 @@ export interface Writer {
   last: number;
   /** The next seq to append. */
   next: number;
+  /** Up to here checkpoints have taken events along. */
+  stored: number;
   /** Sent, and the answer did not come: ioredis sends it again. */
   unanswered: Append | undefined;
 }
@@ -58,7 +62,8 @@ export function claim(world: World): Writer {
 }
 function createWriter(term: number, start: number, opens: boolean, phase: Phase): Writer {
   const last = start - 1;
-  return { term, phase, start, opens, buffer: [], last, next: start, unanswered: undefined };
+  const place = { last, next: start, stored: last };
+  return { term, phase, start, opens, buffer: [], ...place, unanswered: undefined };
 }
 
 export const isRunning = (writer: Writer): boolean =>
@@ -130,7 +135,7 @@ function begin(world: World, writer: Writer, phase: Phase & { name: 'asked' }): 
     return;
   }
   writer.start = writer.next = begun.start;
-  writer.last = begun.start - 1;
+  writer.last = writer.stored = begun.start - 1;
   writer.phase = { name: 'running' };
   world.trace?.(`term ${writer.term}: (c) starts at ${begun.start}`);
 }
@@ -207,6 +212,7 @@ function forget(writer: Writer, archived: number): void {
 }
 
 function askPostgres(world: World, writer: Writer): void {
+  if (world.rules.askWaitsForDisk) flush(world.pg);
   const { term, archived } = world.pg;
   if (term !== writer.term) {
     stop(world, writer, 'FENCED by Postgres');
@@ -240,6 +246,35 @@ export function sendDirect(world: World, writer: Writer, emits: number): void {
   forget(writer, archived);
   writer.next = Math.max(writer.next, archived + 1);
   writer.unanswered = undefined;
+}
+
+/** A superstep is over. */
+export function checkpoint(world: World, writer: Writer, emits: number): void {
+  if (!isRunning(writer)) return;
+  const { pg, rules, random } = world;
+  emit(world, writer, emits);
+  for (let tries = 0; tries < 2; tries++) {
+    const rows = writer.buffer.filter((event) => event.seq > writer.stored);
+    const held = putCheckpoint(pg, rules, writer.term, rows, writer.last);
+    world.trace?.(
+      `term ${writer.term}: checkpoint after ${writer.last} with ${showAll(rows)} ${held ?? 'FENCED'}`,
+    );
+    if (held === undefined) {
+      stop(world, writer, 'FENCED at a checkpoint');
+      return;
+    }
+    if (held) {
+      if (random.chance(0.1)) return; // the answer is lost
+      writer.stored = writer.last;
+      if (!rules.bufferOutlivesCheckpoint) {
+        forget(writer, pg.archived);
+        writer.next = Math.max(writer.next, pg.archived + 1);
+      }
+      return;
+    }
+    writer.stored = (writer.buffer[0]?.seq ?? writer.last + 1) - 1;
+  }
+  must(false, () => `term ${writer.term}: its events do not go on from the archive`);
 }
 
 export function end(world: World, writer: Writer, ending: Ending): void {
