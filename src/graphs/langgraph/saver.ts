@@ -186,6 +186,7 @@ export class LangGraphSaver extends BaseCheckpointSaver {
 
   override async deleteThread(threadId: string): Promise<void> {
     await this.#queue.flush();
+    if (threadId === this.#queue.writer.threadId) this.#queue.forget();
     this.#latest = undefined;
     await this.#storage.use((db) => deleteThreadCheckpoints(db, threadId));
   }
