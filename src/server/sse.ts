@@ -172,7 +172,11 @@ export function runFormat(attempts: TermAttempts, threadId: string, view: View):
   return {
     encode(batch, runFirst) {
       const n = batch.first - runFirst;
-      const attempt = attemptOf(batch) ?? attempts.known(threadId, batch.term);
+      const known = attempts.known(threadId, batch.term);
+      const attempt = known ?? attemptOf(batch);
+      // So that a page read just after Postgres was away needs no question of its own, which might break the stream off.
+      if (known === undefined && attempt !== undefined)
+        attempts.learn(threadId, batch.term, attempt);
       if (attempt !== undefined) return encodeFrames(batch.events, { n, attempt }, view);
       return attempts
         .find(threadId, batch.term)
