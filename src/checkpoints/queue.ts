@@ -7,6 +7,8 @@
  * Postgres away: the same batch is tried again until `signal` ends the run. Nothing here rejects but
  * flush(): LangGraph.js leaves the promises of its saver unwatched for a while, and Node ends the
  * process for those. A failure is reported once through `onFailure`.
+ *
+ * Postgres crashed: what it lost of the run is written once more, with the next batch (unflushed.ts).
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createDeferred, type Deferred } from '../lib/deferred.ts';
@@ -14,7 +16,8 @@ import { isTransient } from '../postgres/pool.ts';
 import type { CheckpointPut, WritePut } from './checkpoint.ts';
 import type { EventsBefore } from './events-before.ts';
 import type { CheckpointStorage } from './storage.ts';
-import type { CheckpointBatch } from './write-statement.ts';
+import { keyOf, lengthOf, Unflushed, writeKey } from './unflushed.ts';
+import type { CheckpointBatch } from './unflushed.ts';
 import type { CheckpointWriter } from './writer.ts';
 
 /** How long a put may wait for company. Lost with the process: that much of the last superstep's work. */
@@ -46,6 +49,7 @@ export class CheckpointQueue {
   readonly #options: CheckpointQueueOptions;
   #checkpoints = new Map<string, CheckpointPut>();
   #writes = new Map<string, WritePut>();
+  readonly #unflushed = new Unflushed();
   #bytes = 0;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> | undefined;
@@ -70,7 +74,7 @@ export class CheckpointQueue {
 
   putWrite(write: WritePut): void {
     if (this.#closed || this.#failure !== undefined) return;
-    const key = keyOf(write.ns, write.checkpointId, write.taskId, String(write.idx));
+    const key = writeKey(write);
     if (write.idx >= 0 && this.#writes.has(key)) return;
     this.#writes.set(key, write);
     this.#bytes += write.data.length;
@@ -101,7 +105,7 @@ export class CheckpointQueue {
 
   /**
    * The last batch, for the statement that ends the run, in place of a flush: what is not on its way to
-   * Postgres yet. Everything before it is there when this settles.
+   * Postgres yet. Everything before it is there when this settles, and the statement asks for it (`since`).
    * @throws what made the queue fail
    */
   async takeRest(): Promise<CheckpointBatch> {
@@ -109,7 +113,12 @@ export class CheckpointQueue {
     this.#timer = undefined;
     while (this.#writing !== undefined) await this.#writing;
     if (this.#failure !== undefined) throw this.#failure.error;
-    return this.#take();
+    return this.#unflushed.before(this.#take());
+  }
+
+  /** The thread's checkpoints are deleted: they are not to come back. */
+  forget(): void {
+    this.#unflushed.clear();
   }
 
   /** Later puts, e.g. of a node that ignores its signal, go nowhere. */
@@ -161,13 +170,25 @@ export class CheckpointQueue {
     return batch;
   }
 
-  async #send({ checkpoints, writes }: CheckpointBatch): Promise<void> {
-    const { events, signal, relaxed = false } = this.#options;
+  async #send(batch: CheckpointBatch): Promise<void> {
+    const { events, signal } = this.#options;
+    const relaxed = this.#options.relaxed === true && !this.#unflushed.full;
     await this.#options.emitted?.();
     for (let delayMs = RETRY_MS_MIN; ; delayMs = Math.min(delayMs * 2, RETRY_MS_MAX)) {
       try {
         this.#term ??= await this.#storage.termOf(this.writer);
-        await this.#storage.write(this.writer, this.#term, checkpoints, writes, relaxed, events);
+        const { checkpoints, writes, since } = this.#unflushed.before(batch);
+        const flushed = await this.#storage.write(
+          this.writer,
+          this.#term,
+          checkpoints,
+          writes,
+          relaxed,
+          events,
+          since,
+        );
+        if (flushed) this.#unflushed.clear();
+        else this.#unflushed.add(batch);
         return;
       } catch (error) {
         // An API call (no signal) answers its client instead of waiting.
@@ -182,12 +203,3 @@ export class CheckpointQueue {
     this.#term ??= await this.#storage.termOf(this.writer);
   }
 }
-
-function lengthOf({ blobs, inline = {} }: CheckpointPut): number {
-  let length = 0;
-  for (const { data } of blobs) length += data.length;
-  for (const [, data] of Object.values(inline)) length += data.length;
-  return length;
-}
-
-const keyOf = (...parts: string[]): string => parts.join('\u0000');

@@ -19,8 +19,8 @@ import type {
   WritePut,
 } from './checkpoint.ts';
 import type { EventsBefore } from './events-before.ts';
+import type { CheckpointBatch, Since } from './unflushed.ts';
 import { writeStatement } from './write-statement.ts';
-import type { CheckpointBatch } from './write-statement.ts';
 import type { CheckpointWriter } from './writer.ts';
 
 /** A newer term owns the thread: stop, and write nothing more anywhere. */
@@ -114,6 +114,8 @@ export class CheckpointStorage {
    *   the one that ends the run, takes them along, and after a crash of Postgres before that the run goes on
    *   from an earlier checkpoint. Saves a disk flush, 1–3 ms, per statement.
    * @param events of the run: those that were emitted by now are in Postgres with the checkpoint, or before it
+   * @param since what relaxed writes before this one may have lost, written once more if they have
+   * @returns whether it has waited for the disk, and with it everything before it
    * @throws {TermFencedError | ThreadBusyError} when the thread's term is not `term`
    */
   async write(
@@ -123,16 +125,18 @@ export class CheckpointStorage {
     writes: readonly WritePut[],
     relaxed: boolean,
     events?: EventsBefore,
-  ): Promise<void> {
-    const batch = { checkpoints, writes };
-    if (await this.#writeAfter(writer, term, batch, relaxed, events)) return;
+    since?: Since,
+  ): Promise<boolean> {
+    const batch = { checkpoints, writes, since };
+    if (await this.#writeAfter(writer, term, batch, relaxed, events)) return !relaxed;
     // Postgres has crashed before what it had taken was on its disk: once more, from what is there for good.
     events?.lost();
-    if (await this.#writeAfter(writer, term, batch, relaxed, events)) return;
+    const all = since?.all() ?? batch;
+    if (await this.#writeAfter(writer, term, all, false, events)) return true;
     throw new Error(`thread ${writer.threadId}: the run's events do not go on from its archive`);
   }
 
-  /** @returns false when Postgres lacks events that it had taken */
+  /** @returns false when Postgres lacks what it had taken, or the term is over (known only when nothing else is asked) */
   async #writeAfter(
     writer: CheckpointWriter,
     term: number,
@@ -154,6 +158,7 @@ export class CheckpointStorage {
       writeStatement(writer, term, batch, relaxed, before),
     );
     const [answer] = rows;
+    if (answer === undefined && batch.since !== undefined) return false;
     if (answer === undefined) throw refusal(writer, term);
     if (answer.held && before !== undefined) events?.taken(before.last);
     return answer.held;

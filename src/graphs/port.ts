@@ -6,7 +6,7 @@
  * HTTP.md section 2), because they go straight to Postgres and to SSE.
  */
 import type { EventsBefore } from '../checkpoints/events-before.ts';
-import type { CheckpointBatch } from '../checkpoints/write-statement.ts';
+import type { CheckpointBatch } from '../checkpoints/unflushed.ts';
 import type { CheckpointWriter } from '../checkpoints/writer.ts';
 import type { Protocol } from '../protocol/lifecycle.ts';
 

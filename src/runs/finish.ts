@@ -7,7 +7,7 @@ import { encodeRows, storeRowsSql } from '../events/archive.ts';
 import type { ArchiveRow } from '../events/archive.ts';
 import { deleteRunCheckpoints } from '../checkpoints/lifecycle.ts';
 import { checkpointCtes } from '../checkpoints/write-statement.ts';
-import type { CheckpointBatch } from '../checkpoints/write-statement.ts';
+import type { CheckpointBatch } from '../checkpoints/unflushed.ts';
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
 import { OUTSIDE, OWN_PLACE, ringPlace } from './ring.ts';
@@ -57,7 +57,7 @@ export interface NextRun {
   readonly delayMs: number;
 }
 
-const finishSql = (returning: string, more: string): string => `WITH ${storeRowsSql(
+const finishSql = (returning: string, since: string, more: string): string => `WITH ${storeRowsSql(
   '$1',
   `SELECT t.thread_id, t.log_term, t.archived_seq, t.active_runs, r.cancel_action
    FROM threads t JOIN runs r ON r.run_id = $4 AND r.thread_id = t.thread_id
@@ -66,7 +66,7 @@ const finishSql = (returning: string, more: string): string => `WITH ${storeRows
 )}, place AS MATERIALIZED (
     SELECT thread_id, active_runs FROM head
     WHERE cancel_action IS DISTINCT FROM 'rollback'
-      AND greatest(archived_seq, (SELECT max(seq) FROM dense)) = $5
+      AND greatest(archived_seq, (SELECT max(seq) FROM dense)) = $5${since}
   ), run AS (
     UPDATE runs SET status = $6, error = $7, output = $8, last_seq = $5, first_seq = coalesce(first_seq, $5 + 1),
       ended_at = now(), updated_at = now(), lease_expires_at = NULL
@@ -119,7 +119,11 @@ function finishStatement(ending: RunEnding): { name: string; text: string; value
     ending.state?.interrupts ?? null,
     ...(webhook === null ? [] : [webhook.url, webhook.values]),
   ];
-  const checkpoints = checkpointCtes(ending.checkpoints ?? NO_CHECKPOINTS, values.length + 1);
+  const checkpoints = checkpointCtes(ending.checkpoints ?? NO_CHECKPOINTS, {
+    thread: '$2',
+    run: '$4',
+    first: values.length + 1,
+  });
   const name = `finish-run${webhook === null ? '' : '-with-webhook'}${checkpoints.name}`;
   let text = texts.get(name);
   if (text === undefined) {
@@ -129,6 +133,7 @@ function finishStatement(ending: RunEnding): { name: string; text: string; value
         : ', fence AS MATERIALIZED (SELECT thread_id, $4::uuid AS run_id FROM place)';
     text = finishSql(
       webhook === null ? 'run_id' : 'runs.*',
+      checkpoints.since,
       `${webhook === null ? '' : WEBHOOK}${fence}${checkpoints.sql}`,
     );
     texts.set(name, text);
@@ -151,6 +156,9 @@ export async function finishRun(pool: Pool, ending: RunEnding): Promise<Finished
     return { outcome: 'ended', next };
   }
   if (row.cancel_action === 'rollback') return { outcome: 'rollback' };
+  // Postgres has crashed, and the run must not end without the checkpoints that it had taken.
+  const since = ending.checkpoints?.since;
+  if (since !== undefined) return finishRun(pool, { ...ending, checkpoints: since.all() });
   throw new Error(`run ${ending.runId}: its events do not reach seq ${ending.lastSeq} in Postgres`);
 }
 

@@ -6,29 +6,16 @@
 import { PATIENT, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
 import type { Plan } from '../support/fault-project/probe.ts';
+import { followRun } from '../support/followed-run.ts';
+import type { FollowedRun } from '../support/followed-run.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { TestPostgres } from '../support/postgres.ts';
 import { lockRows } from '../support/row-lock.ts';
 import { violationsIn } from '../support/verify.ts';
-import { openVisitor } from '../support/visitor.ts';
-import type { Visitor } from '../support/visitor.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
-interface Followed {
-  threadId: string;
-  runId: string;
-  visitor: Visitor;
-}
-
-async function beginAll(cluster: Cluster, plans: readonly Plan[]): Promise<Followed[]> {
-  const runs = await Promise.all(
-    plans.map(async (plan) => {
-      const threadId = await cluster.createThread();
-      const runId = await cluster.createRun(threadId, plan);
-      const visitor = openVisitor(`${cluster.url}/threads/${threadId}/runs/${runId}/stream`);
-      return { threadId, runId, visitor };
-    }),
-  );
+async function beginAll(cluster: Cluster, plans: readonly Plan[]): Promise<FollowedRun[]> {
+  const runs = await Promise.all(plans.map((plan) => followRun(cluster, plan)));
   for (const { visitor } of runs) await visitor.now.until(10);
   return runs;
 }
@@ -43,7 +30,7 @@ describe('Redis', () => {
   });
 
   /** Highest seq in Postgres of each of the runs' threads. */
-  async function archivedSeqs(runs: readonly Followed[]): Promise<number[]> {
+  async function archivedSeqs(runs: readonly FollowedRun[]): Promise<number[]> {
     const { rows } = await cluster.pool.query<{ archived_seq: number }>(
       'SELECT archived_seq FROM threads WHERE thread_id = ANY($1)',
       [runs.map(({ threadId }) => threadId)],

@@ -7,13 +7,12 @@ import { createKeys } from '../../src/redis/keys.ts';
 import { PATIENT, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
 import type { Plan } from '../support/fault-project/probe.ts';
+import { expectWhole, followRun } from '../support/followed-run.ts';
+import type { FollowedRun } from '../support/followed-run.ts';
 import { startPostgres } from '../support/postgres.ts';
 import type { TestPostgres } from '../support/postgres.ts';
 import { startTcpProxy } from '../support/tcp-proxy.ts';
 import type { TcpProxy } from '../support/tcp-proxy.ts';
-import { violationsIn } from '../support/verify.ts';
-import { openVisitor } from '../support/visitor.ts';
-import type { Visitor } from '../support/visitor.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 /** Events of a thread that may wait in Redis: the smallest that can be set. */
@@ -47,29 +46,7 @@ afterAll(async () => {
   await postgres.stop();
 });
 
-interface Followed {
-  threadId: string;
-  runId: string;
-  visitor: Visitor;
-  expected: number;
-}
-
-async function begin(plan: Plan): Promise<Followed> {
-  const threadId = await cluster.createThread();
-  const runId = await cluster.createRun(threadId, plan);
-  const visitor = openVisitor(`${cluster.url}/threads/${threadId}/runs/${runId}/stream`);
-  return { threadId, runId, visitor, expected: plan.steps * plan.events };
-}
-
-async function expectWhole(runs: readonly Followed[]): Promise<void> {
-  for (const run of runs) {
-    await run.visitor.now.end(60_000);
-    const clients = [run.visitor.sessions];
-    expect(await violationsIn(cluster, { ...run, clients })).toEqual([]);
-    const row = await cluster.row(run.runId);
-    expect(row).toMatchObject({ status: 'success', attempt: 1, failures: 0 });
-  }
-}
+const begin = (plan: Plan): Promise<FollowedRun> => followRun(cluster, plan);
 
 async function archived(threadId: string): Promise<number> {
   const { rows } = await cluster.pool.query<{ seq: number }>(
@@ -116,7 +93,7 @@ describe('with room in Redis', () => {
         line.keep('down');
       }
     }
-    await expectWhole([run]);
+    await expectWhole(cluster, run);
   });
 
   test('[12] Postgres killed again and again under 6 runs: events go on through Redis, the archive catches up', async () => {
@@ -142,7 +119,7 @@ describe('with room in Redis', () => {
           what: 'the archive to catch up',
         });
     }
-    await expectWhole(runs);
+    for (const run of runs) await expectWhole(cluster, run);
   });
 });
 
@@ -150,7 +127,7 @@ describe('with a small budget in Redis', () => {
   beforeAll(() => cluster.startWorker('w2', { LOG_UNARCHIVED_MAX: String(BUDGET) }));
 
   /** Waits until the run has used its budget and tried Postgres itself, in vain. */
-  async function expectHeld({ threadId, visitor }: Followed): Promise<void> {
+  async function expectHeld({ threadId, visitor }: FollowedRun): Promise<void> {
     const output = (): string => cluster.workers.get('w2')?.output() ?? '';
     const tries = (): number => output().split('trouble: append to direct').length;
     const before = tries();
@@ -170,7 +147,7 @@ describe('with a small budget in Redis', () => {
     const run = await begin({ steps: 1, events: 3_000, eventMs: 2 });
     await run.visitor.now.until(20);
     await away(() => expectHeld(run));
-    await expectWhole([run]);
+    await expectWhole(cluster, run);
   });
 
   test('[54] no room left in Postgres: appends wait, requests are told storage_full, and all recovers by itself', async () => {
@@ -191,7 +168,7 @@ describe('with a small budget in Redis', () => {
     const read = await cluster.request('GET', `/threads/${run.threadId}/runs/${run.runId}`);
     expect(read).toMatchObject({ status: 200, body: { status: 'running' } });
     await cluster.pool.query('DROP FUNCTION no_room CASCADE');
-    await expectWhole([run]);
+    await expectWhole(cluster, run);
     expect((await cluster.request('POST', '/threads', {})).status).toBe(200);
   });
 });

@@ -4,12 +4,13 @@ import { createKeys } from '../../src/redis/keys.ts';
 import { markFile, PATIENT, startCluster } from '../support/cluster.ts';
 import type { Cluster } from '../support/cluster.ts';
 import type { Plan } from '../support/fault-project/probe.ts';
+import { expectWhole, followRun } from '../support/followed-run.ts';
+import type { FollowedRun } from '../support/followed-run.ts';
 import { startMillrace } from '../support/processes.ts';
 import { createTempFolder, removeTempFolder } from '../support/reaper.ts';
 import { startRedis } from '../support/redis.ts';
 import { violationsIn } from '../support/verify.ts';
 import { openVisitor } from '../support/visitor.ts';
-import type { Visitor } from '../support/visitor.ts';
 import { waitUntil } from '../support/wait-until.ts';
 import { readFileSync } from 'node:fs';
 
@@ -26,27 +27,7 @@ afterAll(async () => {
   removeTempFolder(folder);
 });
 
-interface Followed {
-  threadId: string;
-  runId: string;
-  visitor: Visitor;
-  expected: number;
-}
-
-async function begin(plan: Plan): Promise<Followed> {
-  const threadId = await cluster.createThread();
-  const runId = await cluster.createRun(threadId, plan);
-  const visitor = openVisitor(`${cluster.url}/threads/${threadId}/runs/${runId}/stream`);
-  return { threadId, runId, visitor, expected: plan.steps * plan.events };
-}
-
-async function expectWhole(run: Followed): Promise<void> {
-  await run.visitor.now.end();
-  const clients = [run.visitor.sessions];
-  expect(await violationsIn(cluster, { ...run, clients })).toEqual([]);
-  const row = await cluster.row(run.runId);
-  expect(row).toMatchObject({ status: 'success', attempt: 1, failures: 0 });
-}
+const begin = (plan: Plan): Promise<FollowedRun> => followRun(cluster, plan);
 
 const lines = (file: string): string[] => readFileSync(file, 'utf8').trim().split('\n');
 
@@ -58,21 +39,21 @@ test('[9] Redis out of memory: runs go on by the direct path, new ones are accep
     const before = run.visitor.now.events.length;
     await run.visitor.now.until(before + 60);
     const other = await begin({ steps: 2, events: 10, eventMs: 5 });
-    await expectWhole(other);
+    await expectWhole(cluster, other);
     const state = await cluster.request('GET', `/threads/${other.threadId}/state`);
     expect(state).toMatchObject({ status: 200, body: { values: { n: 20 } } });
     expect((await cluster.row(run.runId)).status).toBe('running');
   } finally {
     await cluster.redis.command('CONFIG', 'SET', 'maxmemory', '0');
   }
-  await expectWhole(run);
+  await expectWhole(cluster, run);
   const next = await begin({ steps: 1, events: 400, eventMs: 10 });
   const { stream } = createKeys(cluster.keyPrefix).log(next.threadId);
   await waitUntil(async () => (await redis.xlen(stream)) > 0, {
     timeoutMs: 20_000,
     what: 'a log in Redis again',
   });
-  await expectWhole(next);
+  await expectWhole(cluster, next);
 });
 
 test('[10] a Redis that evicts is refused at the start, by the name of the setting', async () => {
@@ -94,20 +75,20 @@ test('[11] [71] Redis away at POST: each run is accepted within a second, execut
   const trace = markFile(folder);
   await cluster.redis.kill();
   try {
-    const runs: Followed[] = [];
+    const runs: FollowedRun[] = [];
     for (let i = 0; i < 10; i++) {
       const from = performance.now();
       runs.push(await begin({ steps: 2, events: 5, eventMs: 5, trace }));
       // Two requests: the thread, the run.
       expect(performance.now() - from).toBeLessThan(2_000);
     }
-    for (const run of runs) await expectWhole(run);
+    for (const run of runs) await expectWhole(cluster, run);
     expect(lines(trace)).toHaveLength(20);
   } finally {
     await cluster.redis.restart();
   }
   const after = await begin({ steps: 1, events: 5 });
-  await expectWhole(after);
+  await expectWhole(cluster, after);
   expect(lines(trace)).toHaveLength(20);
 });
 
@@ -150,7 +131,7 @@ test('[67] a run that is silent for longer than everything in Redis lasts: seqs 
     what: 'the archive to have all of it',
   });
   await redis.del(log.meta, log.stream);
-  await expectWhole(run);
+  await expectWhole(cluster, run);
 });
 
 test('[68] garbage on every channel is warned of, counted and passed over; listeners and workers live', async () => {
@@ -199,8 +180,8 @@ test('[68] garbage on every channel is warned of, counted and passed over; liste
   }
   // In front of the garbage, or behind it: it comes through.
   const other = await begin({ steps: 2, events: 20, eventMs: 5 });
-  await expectWhole(run);
-  await expectWhole(other);
+  await expectWhole(cluster, run);
+  await expectWhole(cluster, other);
   const metrics = await cluster.request('GET', '/metrics');
   expect(metrics.body).toMatch(
     /millrace_troubles_total\{[^}]*what="message of an end"[^}]*\} [1-9]/,

@@ -63,6 +63,9 @@ export async function execute(
     durability: execution.durability === 'sync' ? 'sync' : 'async',
     freshThread: execution.freshThread,
     hold: () => pace.room(),
+    caughtUp: () => pace.caughtUp(),
+    // With `exit` there is but one checkpoint, the last.
+    stepsMax: execution.durability === 'exit' ? 1 : execution.config.recursion_limit,
   });
   const translator: RunTranslator =
     execution.protocol === 'v2'

@@ -26,6 +26,9 @@ import { mergeWrites, SPECIAL_INDEX } from '../../checkpoints/pending-writes.ts'
 import { AppError } from '../../errors.ts';
 
 const TASKS = '__pregel_tasks';
+const ERROR = '__error__';
+/** LangGraph's own default. */
+const STEPS_MAX = 25;
 /** Checkpoints of this version and later keep pending sends as a channel. */
 const SENDS_ARE_A_CHANNEL_SINCE = 4;
 
@@ -46,6 +49,13 @@ export interface SaverOptions {
   readonly freshThread?: boolean | undefined;
   /** Asked at every checkpoint: what it returns holds the graph back. */
   hold?(): Promise<void> | undefined;
+  /**
+   * Settles when all that the graph has said is taken. LangGraph.js throws away what its stream still has when a run
+   * fails, but waits for its saver before: it is asked where a task has failed, and at the last step that is allowed.
+   */
+  caughtUp?(): Promise<void>;
+  /** Supersteps that the graph may make; LangGraph's recursion_limit. */
+  readonly stepsMax?: number | undefined;
 }
 
 export class LangGraphSaver extends BaseCheckpointSaver {
@@ -53,6 +63,7 @@ export class LangGraphSaver extends BaseCheckpointSaver {
   readonly #queue: CheckpointQueue;
   readonly #options: SaverOptions;
   readonly #values = new ChannelValues();
+  #firstStep: number | undefined;
   /** null: the thread has none. */
   #latest: CheckpointTuple | null | undefined;
 
@@ -139,6 +150,12 @@ export class LangGraphSaver extends BaseCheckpointSaver {
     if (this.#options.durability !== 'async') await this.#settle();
     const held = this.#options.hold?.();
     if (held !== undefined) await held;
+    if (ns === '') {
+      const { step } = metadata;
+      this.#firstStep ??= step;
+      if (step - this.#firstStep >= (this.#options.stepsMax ?? STEPS_MAX) - 1)
+        await this.#options.caughtUp?.();
+    }
     const room = this.#queue.drained();
     if (room !== undefined) await room;
     return saved;
@@ -164,10 +181,12 @@ export class LangGraphSaver extends BaseCheckpointSaver {
     if (ns === '' && this.#latest?.checkpoint.id === id)
       this.#latest.pendingWrites = mergeWrites(this.#latest.pendingWrites ?? [], writes, taskId);
     if (this.#options.durability !== 'async') await this.#settle();
+    if (writes.some(([channel]) => channel === ERROR)) await this.#options.caughtUp?.();
   }
 
   override async deleteThread(threadId: string): Promise<void> {
     await this.#queue.flush();
+    if (threadId === this.#queue.writer.threadId) this.#queue.forget();
     this.#latest = undefined;
     await this.#storage.use((db) => deleteThreadCheckpoints(db, threadId));
   }

@@ -48,7 +48,7 @@ const put = (id: string): CheckpointPut => ({
   blobs: [],
 });
 
-const write = (owner: LogOwner, events: LogWriter, id: string): Promise<void> =>
+const write = (owner: LogOwner, events: LogWriter, id: string): Promise<boolean> =>
   storage.write(owner, owner.term, [put(id)], [], true, events);
 
 async function stored(

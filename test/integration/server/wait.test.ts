@@ -17,6 +17,9 @@ function blindLooks({ core: { pool } }: TestServer): () => void {
   return () => void Reflect.deleteProperty(pool, 'query');
 }
 
+/** Newlines come before it when it takes longer than a second. */
+const documentOf = ({ text }: Answer): string => text.replace(/^\n+/, '');
+
 describe.each([{ redis: true }, { redis: false }])('waiting, with redis: $redis', ({ redis }) => {
   let app: TestServer;
   beforeAll(async () => {
@@ -44,16 +47,16 @@ describe.each([{ redis: true }, { redis: false }])('waiting, with redis: $redis'
     const one = await wait();
     await (await playRun(app, one.runId)).end({ output: '{"out":[1]}', state });
     const answer = await one.answer;
-    expect([answer.status, answer.text]).toEqual([200, '{"out":[1]}']);
+    expect([answer.status, documentOf(answer)]).toEqual([200, '{"out":[1]}']);
     expect(answer.headers.get('content-location')).toBe(
       `/threads/${one.threadId}/runs/${one.runId}`,
     );
     const two = await wait();
     await (await playRun(app, two.runId)).end({ state });
-    expect((await two.answer).text).toBe('{"n":5}');
-    expect((await app.call('GET', `/threads/${two.threadId}/runs/${two.runId}/join`)).text).toBe(
-      '{"n":5}',
-    );
+    expect(documentOf(await two.answer)).toBe('{"n":5}');
+    expect(
+      documentOf(await app.call('GET', `/threads/${two.threadId}/runs/${two.runId}/join`)),
+    ).toBe('{"n":5}');
   });
 
   test('is told when the run ends, and needs no look', async () => {
@@ -62,7 +65,7 @@ describe.each([{ redis: true }, { redis: false }])('waiting, with redis: $redis'
     const see = blindLooks(app);
     try {
       await run.end({ state });
-      expect((await answer).text).toBe('{"n":5}');
+      expect(documentOf(await answer)).toBe('{"n":5}');
     } finally {
       see();
     }
@@ -120,7 +123,7 @@ describe.each([{ redis: true }, { redis: false }])('waiting, with redis: $redis'
   test('never answers null', async () => {
     const { answer, runId } = await wait();
     await (await playRun(app, runId)).end({ output: 'null' });
-    expect((await answer).text).toBe('{}');
+    expect(documentOf(await answer)).toBe('{}');
   });
 
   test('an error of the graph is told as __error__', async () => {
@@ -135,7 +138,7 @@ describe.each([{ redis: true }, { redis: false }])('waiting, with redis: $redis'
     const { answer, runId, threadId } = await wait();
     const cancelled = await app.call('POST', `/threads/${threadId}/runs/${runId}/cancel?wait=true`);
     expect([cancelled.status, cancelled.text]).toEqual([204, '']);
-    expect((await answer).text).toBe('{}');
+    expect(documentOf(await answer)).toBe('{}');
   });
 
   test('a run that is rolled back ends its waits with an error', async () => {
