@@ -107,12 +107,15 @@ describeWith('prometheus', 'prometheus', 'alerts about losses', (binary) => {
     await steady.until(heard + 20);
     await early.until(heard + 20);
     early.cut();
-    const worker = cluster.workers.get(await cluster.workerOf(runId));
+    const name = await cluster.workerOf(runId);
+    const worker = cluster.workers.get(name);
     // Else it sends them again, or another takes them from Redis in time.
     worker?.freeze();
     await cluster.redis.flushall();
     await worker?.kill();
     const late = cluster.join(threadId, runId, early.lastId());
+    await late.until(1);
+    await alerts.startWorkers(name);
     await alerts.fire('MillraceRewinds');
     await steady.end(WAIT_MS);
     await late.end(WAIT_MS);
@@ -121,8 +124,6 @@ describeWith('prometheus', 'prometheus', 'alerts about losses', (binary) => {
       timeoutMs: WAIT_MS,
       what: 'both readers to be counted',
     });
-    for (const [name, { ended }] of cluster.workers)
-      if (ended !== null) await alerts.startWorkers(name);
     // The others are of the test before: what they look back at is over, too.
     await alerts.end('MillraceRewinds', 'MillraceWebhooksDead', 'MillraceCronsFailing');
   });
