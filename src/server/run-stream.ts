@@ -45,6 +45,9 @@ export function streamRun(context: RouteContext, response: Response, options: St
       },
     },
   );
-  if (position.rewound && after !== undefined) void sink.rewind(after.seq, runFirst ?? 1);
+  if (position.rewound && after !== undefined) {
+    context.reader.onRewind(threadId, after.seq);
+    void sink.rewind(after.seq, runFirst ?? 1);
+  }
   const reader: Reader = openReader(context.reader, { threadId, runId, after, runFirst }, sink);
 }

@@ -14,6 +14,8 @@ export interface Receiver {
   readonly received: Received[];
   /** Answers the next request; when none is left, requests are answered with 200. */
   readonly answers: ((response: ServerResponse) => void)[];
+  /** What each request for a path is answered with, and takes none of `answers`. */
+  readonly statuses: Map<string, number>;
   of(path: string): Received[];
   stop(): Promise<void>;
 }
@@ -30,6 +32,7 @@ export const hang = (): void => undefined;
 export async function startReceiver(): Promise<Receiver> {
   const received: Received[] = [];
   const answers: Receiver['answers'] = [];
+  const statuses: Receiver['statuses'] = new Map();
   const server = createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -42,7 +45,9 @@ export async function startReceiver(): Promise<Receiver> {
         body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>),
       });
       if (request.url?.startsWith('/hang') === true) return;
-      (answers.shift() ?? status(200))(response);
+      const always = statuses.get(request.url ?? '');
+      if (always !== undefined) response.writeHead(always).end();
+      else (answers.shift() ?? status(200))(response);
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -51,6 +56,7 @@ export async function startReceiver(): Promise<Receiver> {
     url: `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`,
     received,
     answers,
+    statuses,
     of: (path) => received.filter((request) => request.path === path),
     async stop() {
       const closed = new Promise((resolve) => server.close(resolve));

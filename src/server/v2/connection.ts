@@ -258,6 +258,7 @@ export function openConnection(
       const lost = subscriptions.lost(batch);
       if (lost !== undefined) {
         subscriptions.rewind(lost);
+        context.reader.onRewind(threadId, lost);
         await announce(lost, isOld);
       }
       const suffix = await context.suffixes.find(threadId, batch.term);

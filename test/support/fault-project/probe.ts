@@ -25,6 +25,8 @@ export interface Plan {
   /** … do this. `once` (a file) makes it happen in the first execution only. */
   then?: 'kill' | 'block' | 'ignore-signal' | 'fail' | 'silent' | 'transient' | 'nested';
   forMs?: number;
+  /** A file: `silent` lasts until it is there. */
+  until?: string;
   /** Who has done it then emits so many more events of that step at once, before the event loop turns. */
   burst?: number;
   once?: string;
@@ -75,6 +77,7 @@ async function misbehave(plan: Plan, config: LangGraphRunnableConfig): Promise<b
     case 'ignore-signal':
     case 'silent':
       await delay(forMs);
+      while (plan.until !== undefined && !existsSync(plan.until)) await delay(50);
       break;
     case 'nested':
       await tool.invoke({ plan }, config);
