@@ -45,6 +45,8 @@ export interface Workload {
 }
 
 const STRATEGIES = ['reject', 'enqueue', 'interrupt', 'rollback'] as const;
+/** Told of a request that is repeated, when its run was rolled back meanwhile. */
+const REMOVED = 'this Idempotency-Key has made its run, and the run was removed since';
 /** Errors that a run may end with when its workers are killed again and again. */
 const EXCUSED = /WorkerLostError|EffectUnknownError/;
 
@@ -126,6 +128,13 @@ export function startWorkload(
     if (answer === undefined) return undefined;
     // 422 with the official servers.
     if ([409, 422].includes(answer.status) && strategy === 'reject') return undefined;
+    // Its first answer was lost, and another run has rolled it back before it was asked for again.
+    if (
+      answer.status === 404 &&
+      strategy === 'rollback' &&
+      JSON.stringify(answer.body).includes(REMOVED)
+    )
+      return undefined;
     if (answer.status !== 200) {
       journal.violation(`run refused: ${answer.status} ${JSON.stringify(answer.body)}`, threadId);
       return undefined;
