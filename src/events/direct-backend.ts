@@ -27,11 +27,14 @@ export function createDirectBackend(deps: DirectLogDeps): LogBackend {
       }));
       const archived = await archiveOwnRows(deps.db, threadId, term, rows);
       if (archived === undefined) return { status: 'FENCED', last: 0, archived: 0 };
-      if (archived >= first + rows.length - 1) {
+      const last = first + rows.length - 1;
+      if (archived >= last) {
         // In order: the next batch must not be told before this one.
         if (deps.live === undefined || !(await deps.live.tell(owner, first, events)))
           deps.signals.publish('log', threadId);
-        return { status: 'OK', last: archived, archived };
+        // What a checkpoint has taken along meanwhile is there, but is still to be told. A signal tells of all.
+        const told = deps.live === undefined ? archived : last;
+        return { status: 'OK', last: told, archived: told };
       }
       return { status: 'GAP', last: archived, archived };
     },

@@ -4,10 +4,13 @@ import { CheckpointStorage, TermFencedError } from '../../../src/checkpoints/sto
 import { archiveRows } from '../../../src/events/archive.ts';
 import type { ArchiveRow } from '../../../src/events/archive.ts';
 import type { LogBackend, LogOwner } from '../../../src/events/backend.ts';
+import { createDirectBackend } from '../../../src/events/direct-backend.ts';
 import { createLogWriter } from '../../../src/events/writer.ts';
 import type { LogWriter } from '../../../src/events/writer.ts';
+import { createDeferred } from '../../../src/lib/deferred.ts';
 import { beginRun, endRun, loseLease, startTestApp } from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 
 let app: TestApp;
 let storage: CheckpointStorage;
@@ -25,12 +28,12 @@ const SILENT: LogBackend = {
   reopen: (_owner, archived) => Promise.resolve(archived),
 };
 
-function openWriter(owner: LogOwner): LogWriter {
+function openWriter(owner: LogOwner, direct: LogBackend = SILENT): LogWriter {
   return createLogWriter(
     {
       db: app.core.pool,
       redis: undefined,
-      direct: SILENT,
+      direct,
       onFenced: () => undefined,
       onCancelled: () => undefined,
       onTrouble: () => undefined,
@@ -169,4 +172,37 @@ test('archivers that bring the same rows of several threads at the same time: ea
       data: numbers(ROUNDS * 3),
       ids: numbers(ROUNDS).map((n) => `c${n}`),
     });
+});
+
+test('in the strict mode an event that a checkpoint has taken along is told all the same', async () => {
+  const told: number[] = [];
+  const backend = createDirectBackend({
+    db: app.core.pool,
+    signals: app.core.signals,
+    live: {
+      tell(_owner, first, events) {
+        events.forEach((_, i) => told.push(first + i));
+        return Promise.resolve(true);
+      },
+    },
+  });
+  const begun = createDeferred();
+  const gate = createDeferred();
+  const owner = await beginRun(app);
+  const writer = openWriter(owner, {
+    ...backend,
+    async append(...given) {
+      begun.resolve();
+      await gate.promise;
+      return backend.append(...given);
+    },
+  });
+  emit(writer, 1, 1);
+  await begun.promise;
+  emit(writer, 2, 3);
+  await write(owner, writer, 'a');
+  expect((await stored(owner)).archived).toBe(3);
+  gate.resolve();
+  await waitUntil(() => told.length === 3, { timeoutMs: 20_000, what: 'three events to be told' });
+  expect(told).toEqual([1, 2, 3]);
 });
