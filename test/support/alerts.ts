@@ -136,11 +136,3 @@ export function runbookSql(alert: string): string {
   if (sql === undefined) throw new Error(`docs/runbook.md has no statement under ${alert}`);
   return sql;
 }
-
-/** Ends the session that the runbook's statement below an alert names first. */
-export async function endNamedSession(cluster: Cluster, alert: string): Promise<void> {
-  const { rows } = await cluster.pool.query<{ pid: number }>(runbookSql(alert));
-  const pid = rows[0]?.pid;
-  if (pid === undefined) throw new Error(`the statement under ${alert} names no session`);
-  await cluster.pool.query('SELECT pg_terminate_backend($1)', [pid]);
-}
