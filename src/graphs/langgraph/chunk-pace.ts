@@ -4,6 +4,7 @@
  * and its chunks have to wait.
  */
 import type { EventSink } from '../port.ts';
+import { roomIn } from '../room.ts';
 
 export class ChunkPace {
   readonly #sink: EventSink;
@@ -36,15 +37,6 @@ export class ChunkPace {
 
   /** undefined while the sink has room. */
   room(): Promise<void> | undefined {
-    const drained = this.#sink.drained();
-    if (drained === undefined || this.#stop.aborted) return undefined;
-    return new Promise((resolve) => {
-      const go = (): void => {
-        this.#stop.removeEventListener('abort', go);
-        resolve();
-      };
-      this.#stop.addEventListener('abort', go, { once: true });
-      drained.then(go, go);
-    });
+    return roomIn(this.#sink, this.#stop);
   }
 }

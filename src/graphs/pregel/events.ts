@@ -3,6 +3,7 @@ import type { PregelStreamMode, StreamSink } from '../../pregel/stream-modes.ts'
 import { isMessage, messagesIn, type Message } from '../../pregel/messages.ts';
 import { checkpointOf } from '../langgraph/state.ts';
 import type { EventSink, StreamMode } from '../port.ts';
+import { roomIn } from '../room.ts';
 
 type Fields = Record<string, unknown>;
 const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
@@ -67,16 +68,7 @@ export class PregelEvents implements StreamSink {
   }
 
   room(): Promise<void> | undefined {
-    const drained = this.#sink.drained();
-    if (drained === undefined || this.#stop.aborted) return undefined;
-    return new Promise((resolve) => {
-      const go = (): void => {
-        this.#stop.removeEventListener('abort', go);
-        resolve();
-      };
-      this.#stop.addEventListener('abort', go, { once: true });
-      drained.then(go, go);
-    });
+    return roomIn(this.#sink, this.#stop);
   }
 
   #send(mode: string, namespace: readonly string[], data: unknown): void {
