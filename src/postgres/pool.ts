@@ -46,19 +46,19 @@ export function createPool(options: PoolOptions, onError: (error: Error) => void
   });
   // Without a listener an idle connection that breaks would end the process.
   pool.on('error', onError);
+  // So would one in use, where it says so twice: to the query under way, and as an event. Heard from its first moment
+  // on: a server that shuts down can refuse a connection in the same packet that opened it, before anybody has it.
+  pool.on('connect', (client) => client.on('error', ignore));
   return pool;
 }
 
 /** Runs `work` in one transaction; an error rolls it back. */
 export async function transaction<T>(pool: Pool, work: (db: Db) => Promise<T>): Promise<T> {
   const client = await pool.connect();
-  // A connection that breaks says so twice: to the query under way, and here. Unheard it would end the process.
-  client.on('error', ignore);
   try {
     await client.query('BEGIN');
     const result = await work(client);
     await client.query('COMMIT');
-    client.off('error', ignore);
     client.release();
     return result;
   } catch (error) {
@@ -67,7 +67,6 @@ export async function transaction<T>(pool: Pool, work: (db: Db) => Promise<T>): 
       () => false,
       () => true,
     );
-    client.off('error', ignore);
     client.release(broken);
     throw error;
   }
