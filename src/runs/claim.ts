@@ -128,14 +128,22 @@ const CLAIM_ONE = claimSql(
 const claimFirst = (condition: string, order: string): string =>
   claimSql(
     `SELECT r.run_id, r.thread_id FROM runs r JOIN threads t USING (thread_id)
-   WHERE ${condition} AND ${ELIGIBLE} AND r.eligible_at <= now() - $3 * interval '1 ms'
+   WHERE ${condition} AND ${ELIGIBLE}
    ORDER BY ${order}, r.position LIMIT 1 FOR NO KEY UPDATE OF t, r SKIP LOCKED`,
     `r.status = 'pending'`,
     'SKIP LOCKED',
   );
 
-const CLAIM_NEXT = claimFirst(IN_RING('r'), 'r.ring_at');
-const CLAIM_OUTSIDE = claimFirst(`${OUTSIDE('r')} AND NOT r.held`, 'r.eligible_at');
+const WAITS_LONG = `r.eligible_at <= now() - $3 * interval '1 ms'`;
+// The first, not the one that waits too long: who has waited less may have the higher priority.
+const CLAIM_NEXT = claimFirst(
+  `${IN_RING('r')} AND ($3 = 0 OR EXISTS (SELECT 1 FROM runs r WHERE ${IN_RING('r')} AND ${ELIGIBLE} AND ${WAITS_LONG}))`,
+  'r.ring_at',
+);
+const CLAIM_OUTSIDE = claimFirst(
+  `${OUTSIDE('r')} AND NOT r.held AND ${WAITS_LONG}`,
+  'r.eligible_at',
+);
 
 // Takes a begun run over to end it: its worker does not react to a cancel, or it has none and gets none.
 const TO_BE_ENDED = `r.term = $4 AND (r.status = 'running' OR r.status = 'pending' AND r.cancel_action IS NOT NULL)`;
@@ -164,7 +172,7 @@ export async function claimRun(
 }
 
 /**
- * Takes the first run of the ring, of those that wait for at least `ageMs`.
+ * Takes the first run of the ring, if any there waits for at least `ageMs`.
  * @param lastChances false: not a run on its last chance
  * @returns undefined when there is none
  */

@@ -188,6 +188,28 @@ test('a limit is never exceeded, by several workers at once, and all its runs ar
   expect(runningMost).toBeGreaterThan(1);
 });
 
+test('a run that waits for too long makes a look take the first of all, by priority', async () => {
+  const server = (app = await startTestServer({ redis: false, graph, worker: false }));
+  const { pool, claimer, submit } = server.core;
+  const runs = new Map<string, string>();
+  for (const [name, priority] of [
+    ['late', 0],
+    ['urgent', 5],
+  ] as const) {
+    const run = newRun(server, await createThread(server), { priority });
+    runs.set(name, run.runId);
+    await submitRun(submit, run);
+  }
+  const ageMs = 60_000;
+  expect(await claimNextRun(pool, claimer, ageMs)).toBeUndefined();
+  await pool.query(
+    "UPDATE runs SET eligible_at = eligible_at - interval '2 minutes' WHERE run_id = $1",
+    [runs.get('late')],
+  );
+  expect(await claimNextRun(pool, claimer, ageMs)).toMatchObject({ runId: runs.get('urgent') });
+  expect(await claimNextRun(pool, claimer, ageMs)).toMatchObject({ runId: runs.get('late') });
+});
+
 test('with 10,000 runs waiting a claim is as cheap as ever', async () => {
   app = await startTestServer({ redis: false, graph, worker: false });
   const { pool } = app.core;
