@@ -50,6 +50,7 @@ export interface Cluster {
   workerOf(runId: string): Promise<string>;
   /** The run's events as the stream should show them, from Postgres. */
   archived(runId: string): Promise<SseEvent[]>;
+  /** @throws when a process has ended with an error of its own, which no fault may bring about */
   stop(): Promise<void>;
 }
 
@@ -61,6 +62,8 @@ export interface RunState {
   worker_id: string | null;
   error: { error: string; message: string } | null;
 }
+
+const OUTPUT_TAIL_CHARS = 3_000;
 
 /** Short times, so that a test of recovery takes seconds. */
 const FAST = {
@@ -94,6 +97,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   };
   const servers: Cluster['servers'] = [];
   const workers = new Map<string, TestProcess>();
+  const processes: TestProcess[] = [];
 
   async function startServer(
     more: Record<string, string> = {},
@@ -106,6 +110,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     });
     const server = { url, process };
     servers.push(server);
+    processes.push(process);
     return server;
   }
   async function startWorker(
@@ -117,6 +122,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       readyLine: /millrace worker ready/,
     });
     workers.set(name, process);
+    processes.push(process);
     return process;
   }
   await Promise.all([
@@ -210,10 +216,15 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       }));
     },
     async stop() {
-      await Promise.all([...workers.values()].map((process) => process.kill()));
-      await Promise.all(servers.map((server) => server.process.kill()));
+      const crashed = processes.filter(({ ended }) => typeof ended === 'number' && ended !== 0);
+      await Promise.all(processes.map((process) => process.kill()));
       await redis?.stop();
       await database.drop();
+      // Its runs go on elsewhere: nobody else would notice.
+      if (crashed.length > 0)
+        throw new Error(
+          `ended by itself: ${crashed.map((process) => process.output().slice(-OUTPUT_TAIL_CHARS)).join('\n')}`,
+        );
     },
   };
   return cluster;
