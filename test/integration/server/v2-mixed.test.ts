@@ -150,6 +150,21 @@ async function closeArchive(threadId: string): Promise<ArchiveHold> {
   return holdArchive(pool, threadId);
 }
 
+/** A run and a client of each kind, which have `events` of it: the first two are in Postgres, the others only in Redis. */
+async function followed(events: number) {
+  const threadId = await createThread(app);
+  const stream = await openEvents(app.url, threadId, CHANNELS);
+  const socket = await openSocket(app.url, threadId);
+  await socket.send('subscription.subscribe', CHANNELS);
+  const { run, runId } = await begin(threadId);
+  for (let n = 1; n <= 2; n++) tell(run, { n });
+  const hold = await closeArchive(threadId);
+  for (let n = 3; n <= events; n++) tell(run, { n });
+  await until(stream, events);
+  await until(socket, events);
+  return { threadId, stream, socket, run, runId, hold };
+}
+
 /** Redis and the worker die together: the log loses what only they had. */
 async function lose(threadId: string, run: PlayedRun, hold: ArchiveHold): Promise<void> {
   await hold.caught();
@@ -162,16 +177,7 @@ async function lose(threadId: string, run: PlayedRun, hold: ArchiveHold): Promis
 }
 
 test('a client that has what the log lost is told so, and takes what comes under the same seq for new', async () => {
-  const threadId = await createThread(app);
-  const stream = await openEvents(app.url, threadId, CHANNELS);
-  const socket = await openSocket(app.url, threadId);
-  await socket.send('subscription.subscribe', CHANNELS);
-  const { run, runId } = await begin(threadId);
-  for (let n = 1; n <= 2; n++) tell(run, { n });
-  const hold = await closeArchive(threadId);
-  for (let n = 3; n <= 5; n++) tell(run, { n });
-  await until(stream, 5);
-  await until(socket, 5);
+  const { threadId, stream, socket, run, runId, hold } = await followed(5);
   await lose(threadId, run, hold);
   const second = await playRun(app, runId);
   const start = second.owner.start;
@@ -254,16 +260,7 @@ function holdAnswers(name: string): { readonly held: number; release(): void } {
 }
 
 test('what comes in the place of lost events is told after their loss, however long that takes to look up', async () => {
-  const threadId = await createThread(app);
-  const stream = await openEvents(app.url, threadId, CHANNELS);
-  const socket = await openSocket(app.url, threadId);
-  await socket.send('subscription.subscribe', CHANNELS);
-  const { run, runId } = await begin(threadId);
-  for (let n = 1; n <= 2; n++) tell(run, { n });
-  const hold = await closeArchive(threadId);
-  tell(run, { n: 3 });
-  await until(stream, 3);
-  await until(socket, 3);
+  const { threadId, stream, socket, run, runId, hold } = await followed(3);
   const looks = holdAnswers('thread-term-at-seq');
   try {
     await lose(threadId, run, hold);
