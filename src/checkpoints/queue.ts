@@ -33,7 +33,7 @@ export interface CheckpointQueueOptions {
   readonly relaxed?: boolean;
   /** What a checkpoint must not be ahead of. Only for the checkpoints of a run. */
   readonly events?: EventsBefore | undefined;
-  /** Settles when what the graph has said by now has been emitted, where that takes a moment. */
+  /** Settles when what the graph has said by now has been emitted, where that takes a moment. Rejects when it never will be: the queue fails. */
   emitted?(): Promise<void>;
   /** Ends retries: the run was cancelled, timed out or lost its lease. */
   readonly signal?: AbortSignal;

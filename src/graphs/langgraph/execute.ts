@@ -48,7 +48,7 @@ export async function execute(
   const queue = new CheckpointQueue(dependencies.checkpoints, {
     writer: execution.writer,
     events: execution.eventsBefore,
-    emitted: () => pace.caughtUp(),
+    emitted: () => pace.allTaken(),
     relaxed: execution.durability !== 'sync',
     signal,
     onFailure: (error) => {
@@ -92,7 +92,7 @@ export async function execute(
     const result = await resultOf(graph, saver, translator, threadId);
     return { ...result, checkpoints: await queue.takeRest() };
   } catch (error) {
-    // Whatever ended the run, what it had finished is kept (and a lost term refuses it).
+    // Whatever ended the run, what it had finished is kept, as far as its events are (and a lost term refuses it).
     const lost = await queue.flush().then(
       () => undefined,
       (reason: unknown) => reason,

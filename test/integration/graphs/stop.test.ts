@@ -1,5 +1,6 @@
 /** Executions that are stopped from outside: aborted, fenced, or by an event that cannot be sent. */
 import { Annotation, START, StateGraph } from '@langchain/langgraph';
+import type { LangGraphRunnableConfig } from '@langchain/langgraph';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createDeferred } from '../../../src/lib/deferred.ts';
 import { createGraphRegistry } from '../../../src/graphs/registry.ts';
@@ -186,3 +187,56 @@ test('what a graph throws comes out as it is', async () => {
     graph.execute(createExecution(threadId, createSink(), { input: { value: 1 } })),
   ).rejects.toBeInstanceOf(OwnError);
 });
+
+test.each(['sync', 'async', 'exit'] as const)(
+  'stopped while its events wait for room, with durability %s: the next attempt says what was not taken',
+  async (durability) => {
+    const EVENTS = 60;
+    const graph = new StateGraph(State)
+      .addNode('talk', (_state, config: LangGraphRunnableConfig) => {
+        for (let n = 0; n < EVENTS; n++) config.writer?.({ n });
+        return { value: 'talk' };
+      })
+      .addNode('last', () => ({ value: 'last' }))
+      .addEdge(START, 'talk')
+      .addEdge('talk', 'last')
+      .compile();
+    const registry = createGraphRegistry(createDependencies(database.pool), { graphs: { graph } });
+    const talking = await registry.get('graph');
+    const threadId = await createThread(database.pool);
+    const abort = new AbortController();
+    const full = createDeferred();
+    const put = createDeferred();
+    const narrow = createSink();
+    const sink = {
+      ...narrow,
+      drained: () => {
+        if (narrow.of('custom').length < 5) return undefined;
+        full.resolve();
+        return never;
+      },
+    };
+    const given = { input: { value: 'in' }, streamModes: ['custom'], durability } as const;
+    const first = createExecution(threadId, sink, {
+      ...given,
+      signal: abort.signal,
+      onStep: (step) => {
+        if (step === 1) put.resolve();
+      },
+    });
+    const ended = expect(talking.execute(first)).rejects.toMatchObject({ name: 'AbortError' });
+    await full.promise;
+    if (durability !== 'exit') await put.promise;
+    abort.abort(new Error('shutdown'));
+    await ended;
+
+    const roomy = createSink();
+    await talking.execute(
+      createExecution(threadId, roomy, { ...given, runId: first.runId, attempt: 2 }),
+    );
+    const said = [...narrow.of('custom'), ...roomy.of('custom')].map(
+      (event) => (event as { n: number }).n,
+    );
+    expect(new Set(said)).toEqual(new Set(Array.from({ length: EVENTS }, (_, n) => n)));
+  },
+);
