@@ -1,8 +1,8 @@
 /**
  * docs/guarantees.md: its rows, and what became of their tests the last time.
  *
- *   npm run test:fault -- --json --outputFile=fault.json
- *   node --import tsx scripts/guarantees.ts fault.json …
+ *   npm test -- --reports DIR
+ *   node --import tsx scripts/guarantees.ts DIR/*.json
  *
  * writes the section "Last results" of the document from one or more jest reports: of each row the tests that
  * were in them. A report says when it began; the commit is that of the tree, which should be clean.

@@ -1,12 +1,13 @@
 /**
  * npm test: everything, from a fresh clone. Packages, build, static checks and unit tests, then the
  * tests that need servers; those come from test/support/shared-servers.ts. A failing stage does not
- * hide the next one. At the end: every failed test with its message, the end of what else has failed, and, over all
+ * hide the next one. `--reports DIR` leaves jest's JSON there, for scripts/guarantees.ts. At the end: every failed test with its message, the end of what else has failed, and, over all
  * jest runs, the last line `N passed, N failed, N skipped`.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve as absolute } from 'node:path';
+import { parseArgs } from 'node:util';
 import { describeFailures } from './failures.mjs';
 import { ROOT, prepare } from './prepare.mjs';
 
@@ -23,6 +24,7 @@ const TAIL_LINES = 25;
 /** Written by test/support/count-reporter.mjs: one line per jest run. */
 const COUNTS = join(ROOT, 'node_modules/.test-counts');
 
+const { reports: reportsFolder } = parseArgs({ options: { reports: { type: 'string' } } }).values;
 const startedAt = Date.now();
 rmSync(COUNTS, { force: true });
 let stage;
@@ -47,7 +49,12 @@ if (await prepare(run)) {
     // One at a time: they measure what happens when a machine is in trouble, not when it is busy.
     ['Tests: fault', ['--selectProjects', 'fault', '--runInBand']],
   ])
-    await expectZero(title, process.execPath, [...JEST, '--passWithNoTests', ...args]);
+    await expectZero(title, process.execPath, [
+      ...JEST,
+      '--passWithNoTests',
+      ...args,
+      ...reportTo(args[1]),
+    ]);
 } else failures.push('set-up');
 
 const { passed, failed, skipped } = sumOfCounts();
@@ -59,6 +66,11 @@ if (failedTests.length > 0) console.log(`\n${describeFailures(failedTests)}\n`);
 if (failures.length > 0) console.log(`Failed: ${failures.join('; ')}`);
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exitCode = failures.length > 0 || failed > 0 ? 1 : 0;
+
+function reportTo(name) {
+  if (reportsFolder === undefined) return [];
+  return ['--json', `--outputFile=${join(absolute(reportsFolder), name)}.json`];
+}
 
 async function expectZero(title, command, args) {
   if (interrupted !== undefined) return;
