@@ -80,7 +80,9 @@ export async function newRunOf(
     return buildRun(on, body, asked, parties);
   }
 
-  const assistant = threadId === undefined ? known?.get(assistantId) : undefined;
+  // Only the statement that makes a hidden thread compares the version.
+  const hidden = createThread(body, threadId) === 'hidden';
+  const assistant = hidden ? known?.get(assistantId) : undefined;
   if (assistant === undefined) return lookUp(db);
   const ofVersion = {
     version: assistant.version,

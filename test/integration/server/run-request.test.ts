@@ -51,6 +51,11 @@ describe('what a run executes', () => {
     expect((await create('/runs', body, { 'idempotency-key': `k-${assistantId}` })).run_id).toBe(
       keyed.run_id,
     );
+    // On a thread that stays the row is read each time.
+    await changed('kept');
+    expect((await create('/runs', { ...body, on_completion: 'keep' })).kwargs.context).toEqual({
+      who: 'kept',
+    });
     await changed('d');
     const batch = (
       await app.call('POST', '/runs/batch', [body, { ...body, metadata: { x: 1 } }])
@@ -58,7 +63,8 @@ describe('what a run executes', () => {
     expect(batch.map((run) => run.kwargs.context)).toEqual([{ who: 'd' }, { who: 'd' }]);
     await app.core.pool.query('DELETE FROM runs WHERE assistant_id = $1', [assistantId]);
     await app.core.pool.query('DELETE FROM assistants WHERE assistant_id = $1', [assistantId]);
-    expect((await app.call('POST', '/runs', body)).status).toBe(404);
+    for (const more of [{ on_completion: 'keep' }, {}])
+      expect((await app.call('POST', '/runs', { ...body, ...more })).status).toBe(404);
   });
 
   test('is merged from assistant, thread and request, and the thread remembers it', async () => {
