@@ -61,7 +61,7 @@ export class ControlMessageError extends Error {}
 
 export function createContractCancels(deps: ContractCancelDeps): ContractCancels {
   const { names, subscriber } = deps;
-  /** By run: the documents name two channels, and who asks may use both. */
+  /** By run and action: the documents name two channels, and who asks may use both. */
   const underWay = new Set<string>();
   /** By run: messages that will come back. What they ask for stands in Postgres already. */
   const told = new Map<string, number>();
@@ -91,18 +91,19 @@ export function createContractCancels(deps: ContractCancelDeps): ContractCancels
       ignore(where, message, 'expected a run id and an action (interrupt, rollback)');
       return;
     }
-    if (echoed(runId) || underWay.has(runId)) return;
+    const request = `${runId} ${action}`;
+    if (echoed(runId) || underWay.has(request)) return;
     if (underWay.size >= REQUESTS_MAX) {
       ignore(where, message, `more than ${REQUESTS_MAX} requests at once`);
       return;
     }
-    underWay.add(runId);
+    underWay.add(request);
     void deps
       .cancel(runId, action)
       .catch((error: unknown) => {
         deps.onTrouble('cancel from outside', error);
       })
-      .finally(() => underWay.delete(runId));
+      .finally(() => underWay.delete(request));
   }
 
   function onMessage(_pattern: string, channel: string, message: string): void {
