@@ -39,3 +39,9 @@ export function rootLifecycle(
   };
   return [{ type: protocolType('lifecycle', []), data: JSON.stringify(body) }];
 }
+
+/** @param data of an event of the root's lifecycle */
+export function isRootEnd(data: string): boolean {
+  const { params } = JSON.parse(data) as { params: { data: { event: RootStatus } } };
+  return params.data.event !== 'running';
+}

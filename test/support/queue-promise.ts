@@ -6,6 +6,7 @@ import { mastersOf } from '../../src/redis/connect.ts';
 import { submitRun } from '../../src/runs/submit.ts';
 import { createThread, newRun, readAll, startTestApp } from './app.ts';
 import type { TestApp } from './app.ts';
+import { oneOfMany } from './one-of-many.ts';
 import { waitUntil } from './wait-until.ts';
 
 const executed: string[] = [];
@@ -62,12 +63,6 @@ export function keepsThePromise({ backend, tags, redisUrl }: QueueCase): void {
     await submitRun(app.core.submit, run);
     return { threadId, runId: run.runId };
   }
-  /** What takes long because it waits for something takes long each time; a busy machine lets it through now and then. */
-  const oneOfMany = async (what: string, quick: () => Promise<boolean>): Promise<void> => {
-    const outcomes: boolean[] = [];
-    while (outcomes.length < 10 && !outcomes.includes(true)) outcomes.push(await quick());
-    expect({ what, once: outcomes.includes(true) }).toEqual({ what, once: true });
-  };
   /** Wake-ups are on their way when a run is there. */
   const depthIs = (count: number): Promise<unknown> =>
     waitUntil(async () => (await app.core.queue.depth()) === count, {

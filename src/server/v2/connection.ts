@@ -4,20 +4,25 @@
  * All subscriptions of a connection share one reader and one order of events, because an event does
  * not say to which subscription it belongs: clients give it to all that match. A new subscription sends the
  * reader back to the beginning; what the others have they do not get again, and the live events wait until
- * the new one has caught up. So each event goes out once, and each subscription sees them in order. Nothing is read while
- * an answer to a subscription is due: a short run would otherwise be told to have ended before a client that asks for
- * its end and its messages one after the other has got any message, and it takes no more of them then.
+ * the new one has caught up. So each event goes out once, and each subscription sees them in order.
+ *
+ * Clients ask for the ends of runs in one command and for all else in the next, and take nothing more of a run whose end
+ * they were told. So nothing is read while an answer to a subscription is due, and who has asked for ends alone
+ * is told of none at once: the next command may be on its way.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Socket } from 'node:net';
 import type { RawData, WebSocket } from 'ws';
 import type { Access } from '../../auth/gate.ts';
 import { AuthFailedError, AuthRefusedError } from '../../auth/refusal.ts';
 import { createDeferred } from '../../lib/deferred.ts';
 import { AppError } from '../../errors.ts';
-import type { LogBatch } from '../../events/event.ts';
+import type { LogBatch, LogEvent } from '../../events/event.ts';
 import { openReader } from '../../events/reader.ts';
 import type { Reader, ReaderSink } from '../../events/reader.ts';
 import { newId } from '../../ids.ts';
+import type { ProtocolEventType } from '../../protocol/event.ts';
+import { isRootEnd } from '../../protocol/lifecycle.ts';
 import { isForeignThread } from '../../threads/thread.ts';
 import { heldSink } from '../auth/held-sink.ts';
 import type { RouteContext } from '../context.ts';
@@ -37,6 +42,8 @@ const COMMANDS_MAX = 100;
 const HEARTBEAT_MS = 5_000;
 /** A client that has taken nothing of what waits for it, or answered no ping, for this long is let go. */
 const STALL_MS = 60_000;
+/** After a subscription; longer than a busy client or a bad network takes between two commands that it sends together. */
+const END_GRACE_MS = 500;
 /** Close codes: the server goes away; a thread that is another's; a client that asks too much. */
 const GOING_AWAY = 1001;
 const POLICY_VIOLATION = 1008;
@@ -59,6 +66,8 @@ export function openConnection(
   let commands = 0;
   /** Of these, subscriptions. */
   let subscribing = 0;
+  /** Of the latest, by performance.now. */
+  let begunAt = 0;
   let heardAt = Date.now();
   let taken = 0;
   let closed = false;
@@ -151,8 +160,10 @@ export function openConnection(
         handlers,
       );
       answer(message);
-      if (subscribes && message.type === 'success' && 'subscription_id' in message.result)
+      if (subscribes && message.type === 'success' && 'subscription_id' in message.result) {
         subscriptions.begin(String(message.result.subscription_id));
+        begunAt = performance.now();
+      }
     } catch (error) {
       answer(failure(id, error));
     } finally {
@@ -219,11 +230,7 @@ export function openConnection(
           return put(batch, 0, suffix, isOld);
         return lookUp(batch, isOld);
       },
-      rewind(to) {
-        if (isOld()) return undefined;
-        subscriptions.rewind(to);
-        return announce(to, isOld).catch(onFailure);
-      },
+      rewind: (to) => (isOld() ? undefined : announce(to, isOld).catch(onFailure)),
       end() {
         // The thread was deleted.
         if (!isOld()) close(GOING_AWAY, 'the thread is gone');
@@ -257,7 +264,6 @@ export function openConnection(
     try {
       const lost = subscriptions.lost(batch);
       if (lost !== undefined) {
-        subscriptions.rewind(lost);
         context.reader.onRewind(threadId, lost);
         await announce(lost, isOld);
       }
@@ -268,9 +274,19 @@ export function openConnection(
     }
   }
 
+  /** Where a subscription comes in between, the next reader finds the loss again: nothing is taken back before it is told. */
   async function announce(to: number, isOld: () => boolean): Promise<void> {
     const id = await context.suffixes.idAt(threadId, to);
-    if (!isOld()) send(rewindEnvelope(id));
+    if (isOld()) return;
+    subscriptions.rewind(to);
+    send(rewindEnvelope(id));
+  }
+
+  /** How long the end of a run is to wait. */
+  function tooSoonMs({ channel, namespace }: ProtocolEventType, { data }: LogEvent): number {
+    if (channel !== 'lifecycle' || namespace.length > 0 || !subscriptions.endsOnly) return 0;
+    const leftMs = begunAt + END_GRACE_MS - performance.now();
+    return leftMs > 0 && isRootEnd(data) ? leftMs : 0;
   }
 
   /** @returns undefined when all of it is in the socket, else settles when it is */
@@ -285,6 +301,9 @@ export function openConnection(
       if (event === undefined) break;
       const seq = batch.first + i;
       const type = protocolTypeOf(event);
+      const tooSoon = type === undefined ? 0 : tooSoonMs(type, event);
+      if (tooSoon > 0)
+        return delay(tooSoon, undefined, { ref: false }).then(() => put(batch, i, suffix, isOld));
       if (subscriptions.pass(seq, batch.term, type) && type !== undefined) {
         const text = envelopeOf(event, type, seq, `${seq}${suffix}`);
         if (text !== undefined) send(text);

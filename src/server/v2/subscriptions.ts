@@ -16,6 +16,8 @@ interface Subscription {
 
 export interface Subscriptions {
   readonly size: number;
+  /** Of what has begun, nothing asks for more than how runs begin, ask and end. */
+  readonly endsOnly: boolean;
   add(id: string, filter: Filter): void;
   begin(id: string): void;
   /** @returns false when there is no such subscription */
@@ -30,11 +32,19 @@ export interface Subscriptions {
   rewind(to: number): void;
 }
 
+/** What clients watch runs by. */
+const OF_ENDS = new Set(['lifecycle', 'input']);
+
 export function createSubscriptions(): Subscriptions {
   const all = new Map<string, Subscription>();
   return {
     get size() {
       return all.size;
+    },
+    get endsOnly() {
+      return [...all.values()].every(
+        ({ begun, filter }) => !begun || filter.channels.every((name) => OF_ENDS.has(name)),
+      );
     },
     add(id, filter) {
       all.set(id, { filter, begun: false, seq: 0, term: undefined });

@@ -290,6 +290,29 @@ test('what comes in the place of lost events is told after their loss, however l
   }
 });
 
+test('a subscription that comes while a loss is being looked up takes nothing of its news away', async () => {
+  const { stream, socket, run, runId, threadId, hold } = await followed(3);
+  stream.close();
+  const looks = holdAnswers('thread-term-at-seq');
+  try {
+    await lose(threadId, run, hold);
+    const second = await playRun(app, runId);
+    tell(second, { n: 10 });
+    await waitUntil(() => looks.held >= 1, { timeoutMs: 20_000, what: 'the id to be looked up' });
+    await socket.send('subscription.subscribe', { channels: ['custom'] });
+    looks.release();
+    await until(socket, 5);
+    expect(socket.events.slice(3).map(({ method, seq }) => [method, seq])).toEqual([
+      ['lifecycle', undefined],
+      ['values', 3],
+    ]);
+    await second.end();
+  } finally {
+    looks.release();
+    socket.ws.terminate();
+  }
+});
+
 test('a rolled back run leaves no hole and no event', async () => {
   const threadId = await createThread(app);
   const first = await begin(threadId);

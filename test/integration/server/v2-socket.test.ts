@@ -1,6 +1,7 @@
 /** Protocol v2 over a WebSocket: commands and several subscriptions on one connection. */
 import { WebSocket } from 'ws';
 import { newId } from '../../../src/ids.ts';
+import { oneOfMany } from '../../support/one-of-many.ts';
 import { startTestServer } from '../../support/server.ts';
 import type { TestServer } from '../../support/server.ts';
 import { ALL_CHANNELS, ended, openSocket, rootStates } from '../../support/v2-client.ts';
@@ -61,6 +62,22 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
     const methods = all.map(({ method }) => method);
     expect(methods.at(-1)).toBe('lifecycle');
     expect(methods).toEqual(expect.arrayContaining(['values', 'messages']));
+  });
+
+  test('a run’s end waits a moment for who has asked for ends alone: what is asked for next comes before it', async () => {
+    const threadId = newId();
+    const first = await socketOf(threadId);
+    await first.send('subscription.subscribe', { channels: ['lifecycle', 'input'] });
+    await start(first);
+    await ended(first);
+    await oneOfMany('values before the end', async () => {
+      const socket = await socketOf(threadId);
+      await socket.send('subscription.subscribe', { channels: ['lifecycle', 'input'] });
+      await waitUntil(() => rootStates(socket.events).includes('running'), { timeoutMs: 20_000 });
+      await socket.send('subscription.subscribe', { channels: ['values'] });
+      const methods = (await ended(socket)).map(({ method }) => method);
+      return methods.includes('values') && methods.at(-1) === 'lifecycle';
+    });
   });
 
   test('a later subscription is answered first, then gets what there was, and live events come once for both', async () => {
