@@ -157,7 +157,7 @@ async function infoOf(url: string): Promise<string> {
   try {
     return await waitUntil(
       () => (node.status === 'ready' ? node.cluster('INFO') : Promise.resolve(undefined)),
-      { timeoutMs: 10_000 },
+      { timeoutMs: 20_000 },
     );
   } finally {
     node.disconnect();

@@ -204,14 +204,14 @@ test.each([
   '[5b] %s (%s, %s) whose worker and Redis are lost together goes on after no event that is lost',
   async (_what, assistant, durability) => {
     const threadId = await cluster.createThread();
-    const plan: Plan = { steps: 24, events: 4, eventMs: 100 };
+    const plan: Plan = { steps: 36, events: 4, eventMs: 100 };
     const runId = await cluster.createRun(threadId, plan, { assistant_id: assistant, durability });
     const client = cluster.join(threadId, runId);
     await client.until(6);
     await deafenArchivers(cluster, threadId);
     const heard = await lastInRedis(threadId);
     await waitUntil(async () => (await countedInPostgres(threadId)) >= heard + 4, {
-      timeoutMs: 15_000,
+      timeoutMs: 20_000,
       what: 'a checkpoint that no archiver knows the events of',
     });
     const lost = await cluster.workerOf(runId);
@@ -221,7 +221,12 @@ test.each([
     await client.end(30_000);
 
     expect(
-      await violationsIn(cluster, { threadId, runId, clients: [[client]], expected: 96 }),
+      await violationsIn(cluster, {
+        threadId,
+        runId,
+        clients: [[client]],
+        expected: plan.steps * plan.events,
+      }),
     ).toEqual([]);
     expect(await cluster.row(runId)).toMatchObject({ status: 'success', attempt: 2, failures: 1 });
   },

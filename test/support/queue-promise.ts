@@ -131,7 +131,6 @@ export function keepsThePromise({ backend, tags, redisUrl }: QueueCase): void {
       for (const master of commands === undefined ? [] : mastersOf(commands))
         for (const key of await master.keys(`*${app.core.config.KEY_PREFIX}*`))
           await master.del(key);
-      expect(await app.core.queue.depth()).toBe(0);
       // Any number of sweepers find it at once.
       const overdue = Array.from({ length: 20 }, () => ({
         runId: newId(),

@@ -32,7 +32,7 @@ async function query(url: string, sql: string): Promise<unknown> {
 
 /** A process that ends has given up its memory, by which it is known, a moment before its place in the kernel's table. */
 const ended = (pid: number): Promise<unknown> =>
-  waitUntil(() => !isAlive(pid), { timeoutMs: 2_000, what: `process ${pid} to be gone` });
+  waitUntil(() => !isAlive(pid), { timeoutMs: 20_000, what: `process ${pid} to be gone` });
 
 test('starts, keeps its data over a stop, and starts again', async () => {
   const first = await startEmbeddedPostgres({ folder, fsync: false });

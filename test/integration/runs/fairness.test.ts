@@ -96,8 +96,8 @@ test.each([
       },
       { timeoutMs: 20_000, what: 'a single run that begins within a second' },
     );
-    // The crowd is far from done: it was overtaken, not waited for.
-    expect(started.length).toBeLessThan(2_500);
+    // The crowd is not done: it was overtaken, not waited for.
+    expect(started.length).toBeLessThan(5_000);
   },
 );
 

@@ -110,7 +110,7 @@ test('the queue has parts on every master, and a worker gets the wake-ups of all
     await submitRun(app.core.submit, run);
   }
   await waitUntil(async () => (await app.core.queue.depth()) === runs.length, {
-    timeoutMs: 10_000,
+    timeoutMs: 20_000,
     what: 'all of them to be queued',
   });
   const pattern = `{${app.core.keys.prefix}:queue*}:runs*:wait`;
@@ -125,7 +125,7 @@ test('the queue has parts on every master, and a worker gets the wake-ups of all
   await app.worker.start();
   for (const end of ended) expect(await end).toMatchObject({ status: 'success' });
   await waitUntil(async () => (await app.core.queue.depth()) === 0, {
-    timeoutMs: 10_000,
+    timeoutMs: 20_000,
     what: 'no wake-up to be left',
   });
 });
@@ -154,7 +154,7 @@ test.each([
     runs.push(run);
     await submitRun({ ...app.core.submit, queue: queued }, run);
   }
-  await waitUntil(async () => (await queued.depth()) === runs.length, { timeoutMs: 10_000 });
+  await waitUntil(async () => (await queued.depth()) === runs.length, { timeoutMs: 20_000 });
   await queued.stop();
   const ended = runs.map(({ runId }) => app.core.ends.wait(runId));
   const worker = createWorkerOf({ ...app.core, queueTagCount: after });
@@ -179,7 +179,7 @@ describe('cancels by the documented names, of somebody who knows one node', () =
     await submitRun(talking.core.submit, run);
     await waitUntil(
       async () => (await statusOf(run.runId)) === 'running' && talking.worker.active().length > 0,
-      { timeoutMs: 15_000, what: 'the run to be executed' },
+      { timeoutMs: 20_000, what: 'the run to be executed' },
     );
     return run;
   }
@@ -195,7 +195,7 @@ describe('cancels by the documented names, of somebody who knows one node', () =
     const { runId } = await begin();
     await cluster.masters[node]?.command('PUBLISH', `run:${runId}:cancel`, 'interrupt');
     await waitUntil(async () => (await statusOf(runId)) === 'interrupted', {
-      timeoutMs: 15_000,
+      timeoutMs: 20_000,
       what: 'the run to be interrupted',
     });
   });
@@ -206,7 +206,7 @@ describe('cancels by the documented names, of somebody who knows one node', () =
     const port = String(cluster.masters[0]?.port);
     execFileSync('redis-cli', ['-c', '-p', port, 'SET', key, 'interrupt', 'EX', '60']);
     await waitUntil(async () => (await statusOf(runId)) === 'interrupted', {
-      timeoutMs: 15_000,
+      timeoutMs: 20_000,
       what: 'the run to be interrupted',
     });
   });
