@@ -30,6 +30,8 @@ interface Ear {
   readonly worker: Worker;
   /** Jobs in hand with the tokens of their locks. */
   readonly held: Map<string, string>;
+  /** Its Redis did not answer: it is not asked with a slot in hand, which the other queues need. */
+  away: boolean;
 }
 
 export function createSeveralConsumer(
@@ -57,38 +59,54 @@ export function createSeveralConsumer(
     });
     worker.on('error', trouble);
     void worker.startStalledCheckTimer().catch(trouble);
-    return { worker, held: new Map() };
+    return { worker, held: new Map(), away: false };
   }
 
-  async function loop({ worker, held }: Ear): Promise<void> {
+  async function loop(ear: Ear): Promise<void> {
     for (let n = 0; !paused(); n++) {
-      const token = `${worker.id}:${n}`;
-      // First come, first served: under load the queues take turns.
-      await slots.take();
-      let job = paused() ? undefined : await fetch(worker, token, false);
-      if (job === undefined) {
-        slots.give();
-        if (paused()) return;
-        job = await fetch(worker, token, true);
-        if (job === undefined) continue;
-        if (paused() || !slots.tryTake()) {
-          await job.moveToWait(token).catch(trouble);
-          continue;
-        }
-      }
-      const running: Promise<void> = handle(job, token, held).finally(() => inHand.delete(running));
+      const token = `${ear.worker.id}:${n}`;
+      const job = (await fetchWithSlot(ear, token)) ?? (await waitForOne(ear, token));
+      if (job === undefined) continue;
+      const running: Promise<void> = handle(job, token, ear.held).finally(() =>
+        inHand.delete(running),
+      );
       inHand.add(running);
     }
   }
 
+  /** @returns a job that is there, with a slot taken for it */
+  async function fetchWithSlot(ear: Ear, token: string): Promise<Job | undefined> {
+    if (ear.away) return undefined;
+    // First come, first served: under load the queues take turns.
+    await slots.take();
+    const job = paused() ? undefined : await fetch(ear, token, false);
+    if (job === undefined) slots.give();
+    return job;
+  }
+
+  /** @returns a job that came, if there was a slot for it then */
+  async function waitForOne(ear: Ear, token: string): Promise<Job | undefined> {
+    if (paused()) return undefined;
+    const job = await fetch(ear, token, true);
+    if (job === undefined) {
+      if (ear.away && !paused()) await delay(RETRY_MS, undefined, { ref: false });
+      return undefined;
+    }
+    if (!paused() && slots.tryTake()) return job;
+    await job.moveToWait(token).catch(trouble);
+    return undefined;
+  }
+
   /** @param block waits some seconds for one @returns undefined when there is none, or Redis is away */
-  async function fetch(worker: Worker, token: string, block: boolean): Promise<Job | undefined> {
+  async function fetch(ear: Ear, token: string, block: boolean): Promise<Job | undefined> {
     try {
-      return await worker.getNextJob(token, { block });
+      const job = await ear.worker.getNextJob(token, { block });
+      ear.away = false;
+      return job;
     } catch (error) {
       if (paused()) return undefined;
+      ear.away = true;
       trouble(error);
-      await delay(RETRY_MS, undefined, { ref: false });
       return undefined;
     }
   }
