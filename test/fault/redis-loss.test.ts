@@ -32,7 +32,8 @@ beforeAll(async () => {
   await cluster.startWorker('w1', workerEnv());
 });
 afterEach(() => {
-  // Of a test that failed in between.
+  // Of a test that failed in between. On a connection that goes on after lost bytes answers would find other questions.
+  proxy.cut();
   proxy.keep('down');
 });
 afterAll(async () => {
@@ -87,7 +88,12 @@ test('[4] of appends whose answers are lost every event is there once', async ()
     await client.until(from);
     const before = await lastInRedis(threadId);
     proxy.lose('down');
-    await waitUntil(async () => (await lastInRedis(threadId)) > before, { timeoutMs: 20_000 });
+    const since = performance.now();
+    // The answer that was under way may be the one that is lost: then no append follows it.
+    await waitUntil(
+      async () => (await lastInRedis(threadId)) > before || performance.now() - since > 1_000,
+      { timeoutMs: 20_000 },
+    );
     proxy.cut();
     proxy.keep('down');
     // Back on the way through Redis.

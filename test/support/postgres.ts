@@ -1,6 +1,7 @@
 /** Databases for tests, and private servers for the tests that break one. */
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { freePort } from '../../src/lib/free-port.ts';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '../../src/postgres/embedded.ts';
 import { migrate, migrationNames } from '../../src/postgres/migrate.ts';
@@ -8,6 +9,9 @@ import { createPool, transaction, type Pool } from '../../src/postgres/pool.ts';
 import { familyOf, isAlive, signal } from './process-family.ts';
 import { createTempFolder, forgetProcess, reapProcess, removeTempFolder } from './reaper.ts';
 import { waitUntil } from './wait-until.ts';
+
+/** How long connections in use may take to be given back at the end. */
+const POOL_END_MS_MAX = 5_000;
 
 export interface TestDatabase {
   url: string;
@@ -55,7 +59,8 @@ async function createDatabase(
     pool,
     drop: () =>
       (dropped ??= (async () => {
-        await pool.end();
+        // A test that failed may have left a connection taken.
+        await Promise.race([pool.end(), delay(POOL_END_MS_MAX, undefined, { ref: false })]);
         await withPool(serverUrl, (admin) =>
           admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
         );
