@@ -17,7 +17,7 @@ import type { ActiveRun, ExecuteDeps } from './execute.ts';
 import { createLastChance } from './last-chance.ts';
 
 const LOOK_INTERVAL_MS = 1_000;
-/** While wake-ups work, a look takes only runs that have waited this long: their wake-up is lost. */
+/** While wake-ups work, a look claims only when a run has waited this long: its wake-up is lost. */
 const OVERDUE_MS = 3_000;
 /** How long runs that are told to stop may take to be handed over. */
 const HAND_OVER_LIMIT_MS = 10_000;
@@ -160,7 +160,7 @@ export function createWorker(deps: WorkerDeps): Worker {
   let askedOutside = false;
   /**
    * Fills the free slots with the first runs of the ring.
-   * @param now also with those whose wake-up may be on its way
+   * @param now also when none has waited for long: wake-ups may be on their way
    * @param outside also with runs that should be in the ring and are not
    */
   async function look(now: boolean, outside = false): Promise<void> {
