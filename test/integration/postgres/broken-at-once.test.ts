@@ -36,7 +36,7 @@ afterEach(async () => {
 });
 
 test.each(['transaction', 'statement'])(
-  'a %s there fails, and may be tried again',
+  '[12c] a %s there fails, and may be tried again',
   async (what) => {
     const { port } = server.address() as AddressInfo;
     const pool = createPool(

@@ -4,7 +4,7 @@ import { claims, testsIn } from '../../../scripts/guarantees.ts';
 /** The numbers of the scenarios that the project was planned with. */
 const SCENARIOS = [
   ...Array.from({ length: 71 }, (_, i) => String(i + 1)),
-  ...['5b', '5c', '5d', '12b'],
+  ...['5b', '5c', '5d', '12b', '12c'],
 ].sort();
 
 test('every scenario has a row, and every row is of a scenario', () => {
