@@ -36,10 +36,13 @@ export async function queryForeign(query: ForeignQuery): Promise<Record<string, 
     await client.connect();
     await client.query('BEGIN READ ONLY');
     const text = query.text.trim().replace(/;$/, '');
-    const { rows } = await client.query<Record<string, unknown>>(
-      `SELECT * FROM (${text}\n) AS source LIMIT ${query.rowsMax}`,
-      [...query.values],
-    );
+    const statement: pg.QueryConfig & { queryMode: 'extended' } = {
+      text: `SELECT * FROM (${text}\n) AS source LIMIT ${query.rowsMax}`,
+      values: [...query.values],
+      // One statement only: the simple protocol, which the driver takes without values, would go on after a COMMIT.
+      queryMode: 'extended',
+    };
+    const { rows } = await client.query<Record<string, unknown>>(statement);
     return rows;
   } catch (cause) {
     signal.throwIfAborted();

@@ -38,7 +38,13 @@ export function post(options: PostOptions): Promise<PostAnswer> {
       ...(lookup === undefined ? {} : { lookup }),
     });
     request.once('error', reject);
+    // After a 101 Node tells of no answer and no error, only of this.
+    const unanswered = (): void => {
+      reject(new Error('the connection ended without an answer'));
+    };
+    request.once('close', unanswered);
     request.once('response', (response) => {
+      request.off('close', unanswered);
       let text = '';
       let read = 0;
       response.setEncoding('utf8');

@@ -99,7 +99,13 @@ function exchange(
       },
     });
     request.once('error', reject);
+    // After a 101 Node tells of no answer and no error, only of this.
+    const unanswered = (): void => {
+      reject(new Error('the connection ended without an answer'));
+    };
+    request.once('close', unanswered);
     request.once('response', (response) => {
+      request.off('close', unanswered);
       const chunks: Buffer[] = [];
       let bytes = 0;
       response.on('data', (chunk: Buffer) => {

@@ -26,6 +26,13 @@ export const status =
     response.writeHead(code, headers).end(text);
   };
 
+/** 101: for Node's client neither an answer nor an error. */
+export const switchProtocols = (response: ServerResponse): void => {
+  response.socket?.end(
+    'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n',
+  );
+};
+
 /** Never answers. */
 export const hang = (): void => undefined;
 

@@ -4,7 +4,7 @@ import { transaction } from '../../../src/postgres/pool.ts';
 import { claimDelivery, deleteOldDeliveries } from '../../../src/webhooks/deliveries.ts';
 import { createCoreBeside } from '../../support/core-beside.ts';
 import { playRun } from '../../support/play-run.ts';
-import { hang, startReceiver, status } from '../../support/receiver.ts';
+import { hang, startReceiver, status, switchProtocols } from '../../support/receiver.ts';
 import type { Receiver } from '../../support/receiver.ts';
 import { startTestServer } from '../../support/server.ts';
 import type { TestServer } from '../../support/server.ts';
@@ -125,6 +125,12 @@ test('an error comes with its message and without values', async () => {
   await settled(await end(`${receiver.url}/error`, { status: 'error', error }));
   expect(receiver.received[0]?.body).toMatchObject({ status: 'error', error: error.message });
   expect(receiver.received[0]?.body).not.toHaveProperty('values');
+});
+
+test('a receiver that wants to speak another protocol has not answered', async () => {
+  receiver.answers.push(switchProtocols);
+  const delivery = await settled(await end(`${receiver.url}/upgrade`));
+  expect(delivery).toMatchObject({ status: 'delivered', attempts: 2 });
 });
 
 test('a receiver that fails, redirects and hangs gets the delivery again, under the same id', async () => {

@@ -1,7 +1,7 @@
 /** Every node type, in documents that a client sends. */
 import { createTestDatabase } from '../../support/postgres.ts';
 import type { TestDatabase } from '../../support/postgres.ts';
-import { hang, startReceiver, status } from '../../support/receiver.ts';
+import { hang, startReceiver, status, switchProtocols } from '../../support/receiver.ts';
 import type { Receiver } from '../../support/receiver.ts';
 import { startTestServer } from '../../support/server.ts';
 import type { TestServer } from '../../support/server.ts';
@@ -72,6 +72,14 @@ test('data from HTTP, filtered and transformed', async () => {
   expect(execution.output).toEqual({ found: [{ n: 5 }, { n: 9 }], text: 'from 5 on' });
 });
 
+test('a server that wants to speak another protocol has not answered', async () => {
+  receiver.answers.push(switchProtocols);
+  const execution = await run(
+    chain([node('fetch', 'data-source', { source: 'http', url: `${receiver.url}/upgrade` })]),
+  );
+  expect(execution.error?.message).toContain('without an answer');
+});
+
 test('data from Postgres, with values that cannot become SQL', async () => {
   const execution = await run(
     chain(
@@ -93,13 +101,13 @@ test('data from Postgres, with values that cannot become SQL', async () => {
   ]);
 });
 
-test('the other database is read only', async () => {
+test.each(['', 'COMMIT; '])('the other database is read only, also behind "%s"', async (first) => {
   const execution = await run(
     chain([
       node('sneaky', 'data-source', {
         source: 'postgres',
         connection: 'SHOP',
-        query: 'SELECT 1) AS x; DELETE FROM goods; SELECT * FROM (SELECT 1',
+        query: `SELECT 1) AS x; ${first}DELETE FROM goods; SELECT * FROM (SELECT 1`,
       }),
     ]),
   );
