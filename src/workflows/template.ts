@@ -9,7 +9,7 @@ const WHOLE = new RegExp(`^\\s*${PLACE.source}\\s*$`);
 /** A place that a text begins with. */
 export const PLACE_AT_START = new RegExp(`^${PLACE.source}`);
 /** Braces that are no place: a typing error that would otherwise show in the output. */
-const BRACES = /\{\{(.*?)\}\}/g;
+const BRACES = /\{\{((?:(?!\{\{|\}\}).)*)\}\}/g;
 
 export interface Place {
   /** What stands between the braces. */

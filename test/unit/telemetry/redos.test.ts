@@ -1,4 +1,5 @@
 /** Texts of a megabyte that make careless patterns try for hours. The limit is wide: a pattern that is linear takes milliseconds. */
+import { badBraces } from '../../../src/workflows/template.ts';
 import { valuesAt } from '../../../src/lib/json-path.ts';
 import { redactField, redactUrl } from '../../../src/telemetry/redact.ts';
 import { parseEventId } from '../../../src/server/event-id.ts';
@@ -20,6 +21,8 @@ const hostile = [
   ' ',
   '@',
   '/',
+  '{',
+  '{{a',
 ].map((part) => part.repeat(LENGTH / part.length));
 
 test.each([
@@ -27,6 +30,7 @@ test.each([
   ['redactField', (text: string) => redactField(text, text)],
   ['parseEventId', parseEventId],
   ['valuesAt', (text: string) => valuesAt({ a: [] }, text)],
+  ['badBraces', badBraces],
   ['decodeLiveMessage', (text: string) => decodeLiveMessage('t', text)],
 ] as [string, (text: string) => unknown][])('%s takes linear time', (_name, pattern) => {
   for (const text of hostile) {
