@@ -6,7 +6,7 @@
 export interface OpenResponses {
   /** True once the server stops: a close that follows is not the client's doing. */
   readonly stopping: boolean;
-  /** @param breakOff called at most once @returns forgets the response */
+  /** @param breakOff called at most once, soon when the server stops already @returns forgets the response */
   add(breakOff: () => void): () => void;
   /** Idempotent. */
   breakOffAll(): void;
@@ -21,6 +21,10 @@ export function createOpenResponses(): OpenResponses {
     },
     add(breakOff) {
       open.add(breakOff);
+      if (stopping)
+        queueMicrotask(() => {
+          if (open.delete(breakOff)) breakOff();
+        });
       return () => open.delete(breakOff);
     },
     breakOffAll() {
