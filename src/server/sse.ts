@@ -76,10 +76,10 @@ export function openSse(deps: SseDeps, response: Response, options: SseOptions):
   });
 
   function beat(): void {
-    if (socket === null || over) return;
+    if (socket === null) return;
     if (socket.writableLength === 0) {
       stalledSince = undefined;
-      response.write(HEARTBEAT);
+      if (!over) response.write(HEARTBEAT);
       return;
     }
     const progress = socket.bytesWritten - socket.writableLength;
