@@ -2,6 +2,7 @@
 import type { Response } from 'express';
 import type { Visibility } from '../postgres/visibility.ts';
 import { activeRunsOf } from '../runs/find.ts';
+import { RunNotFoundError } from '../runs/run.ts';
 import { deleteThread, readThread } from '../threads/thread.ts';
 import type { RouteContext } from './context.ts';
 import { cancelAndWait } from './run-cancel.ts';
@@ -23,6 +24,11 @@ export async function removeThread(
   await guard.watch(readThread(pool, threadId, visible));
   const active = await guard.watch(activeRunsOf(pool, threadId));
   if (active.length > 0)
-    await cancelAndWait(context, threadId, active, 'rollback', response, visible);
+    await cancelAndWait(context, threadId, active, 'rollback', response, visible).catch(
+      (error: unknown) => {
+        // The last of them has been rolled back meanwhile.
+        if (!(error instanceof RunNotFoundError)) throw error;
+      },
+    );
   await guard.watch(deleteThread(pool, threadId, visible));
 }

@@ -22,7 +22,7 @@ import { newId } from '../../ids.ts';
 import { threadsOfAssistant } from '../../threads/thread.ts';
 import type { Access } from '../../auth/gate.ts';
 import type { Visibility } from '../../postgres/visibility.ts';
-import { userConfigurable } from '../../runs/run.ts';
+import { ThreadNotFoundError, userConfigurable } from '../../runs/run.ts';
 import { WORKFLOW_ASSISTANT } from '../../workflows/execution.ts';
 import { asks } from '../auth/declare.ts';
 import type { AskingHandler } from '../auth/declare.ts';
@@ -144,7 +144,10 @@ export function assistantRoutes(context: RouteContext): Router {
       metadata: { assistant_id: assistantId },
     });
     for (const id of await guard.watch(threadsOfAssistant(pool, assistantId, visible)))
-      await removeThread(context, id, response, visible);
+      await removeThread(context, id, response, visible).catch((error: unknown) => {
+        // Gone meanwhile, as a stateless run's thread goes.
+        if (!(error instanceof ThreadNotFoundError)) throw error;
+      });
   }
 
   const search: AskingHandler = async (request, response, access) => {
