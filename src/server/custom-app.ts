@@ -114,9 +114,11 @@ function throughHono(app: Hono): RequestHandler {
     const pass = async ({ req, res }: HonoContext): Promise<void> => {
       // Headers that middleware has set go along.
       res.headers.forEach((value, name) => {
-        if (!(name === 'content-type' && value.startsWith('text/plain')))
+        if (name !== 'set-cookie' && !(name === 'content-type' && value.startsWith('text/plain')))
           response.setHeader(name, value);
       });
+      const cookies = res.headers.getSetCookie();
+      if (cookies.length > 0) response.setHeader('set-cookie', cookies);
       // What middleware has read is not on the socket any more.
       if (wasRead()) (request as { body?: unknown }).body = parsed(await req.text());
       await new Promise<void>((resolve) => {

@@ -11,6 +11,10 @@ app.use('/threads', express.json(), (request, response, next) => {
   if (metadata?.forbidden === true) response.status(403).send('not this one');
   else next();
 });
+app.use('/info', (_request, response, next) => {
+  response.cookie('a', '1', { path: '' }).cookie('b', '2', { path: '' });
+  next();
+});
 app.get('/hello/:name', (request, response) => {
   response.json({ hello: request.params.name, query: request.query['q'] });
 });
