@@ -117,9 +117,15 @@ export function openConnection(
     if (!closed) ws.send(text);
   }
 
-  const answer = (message: Answer): void => {
+  function answer(message: Answer): void {
     send(JSON.stringify(message));
-  };
+    if (socket.writableLength <= BUFFER_BYTES_MAX || ws.isPaused || closed) return;
+    // Who takes no answers is not asked what else it wants.
+    ws.pause();
+    void drained().then(() => {
+      ws.resume();
+    });
+  }
 
   async function receive(data: RawData, isBinary: boolean): Promise<void> {
     let parsed: unknown;

@@ -10,6 +10,37 @@ import { waitUntil } from '../../support/wait-until.ts';
 const EVENTS = 400;
 const TEXT = 'x'.repeat(50_000);
 
+test('who asks and reads no answer is not asked what else it wants', async () => {
+  const app = await startTestServer({ redis: false, worker: false });
+  const sockets: Socket[] = [];
+  app.server.http.on('connection', (socket) => sockets.push(socket));
+  try {
+    const socket = await openSocket(app.url, await createThread(app));
+    socket.ws.pause();
+    // Each is answered with an error that is longer than it.
+    for (let n = 0; n < 100_000; n++) socket.ws.send('{}');
+    const [accepted] = sockets;
+    await waitUntil(() => (accepted?.writableLength ?? 0) > BUFFER_BYTES_MAX, {
+      timeoutMs: 30_000,
+    });
+    let widest = 0;
+    await waitUntil(
+      () => {
+        widest = Math.max(widest, accepted?.writableLength ?? 0);
+        return accepted?.isPaused() === true;
+      },
+      { timeoutMs: 30_000, what: 'the server to stop listening' },
+    );
+    // What had been read with the last bytes is still answered.
+    expect(widest).toBeLessThan(4 * BUFFER_BYTES_MAX);
+    socket.ws.resume();
+    await waitUntil(() => socket.messages.length === 100_000, { timeoutMs: 60_000 });
+    socket.ws.terminate();
+  } finally {
+    await app.stop();
+  }
+}, 120_000);
+
 test('[30] a socket that is not read costs a bounded buffer, holds up nobody, and gets everything in the end', async () => {
   const app = await startTestServer({ redis: true, worker: false });
   const sockets: Socket[] = [];
