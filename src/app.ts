@@ -79,6 +79,8 @@ const CLUSTER_LOG_SHARDS = 8;
 const CLUSTER_QUEUE_TAGS = 4;
 /** At start, how long Redis may take before the process goes on without it. */
 const REDIS_START_MS = 3_000;
+/** Longer than any statement takes; what is not answered by then goes nowhere, and is tried again on another connection. */
+const QUERY_LIMIT_MS = 60_000;
 
 export type Core = Awaited<ReturnType<typeof createCore>>;
 
@@ -116,10 +118,11 @@ export async function createCore(
       connectionsMax: config.DATABASE_POOL_SIZE,
       name: 'millrace',
       prepare: config.DATABASE_PREPARE,
+      queryLimitMs: QUERY_LIMIT_MS,
     },
     onError('postgres connection'),
   );
-  const applied = await migrateDirectly(config, pool, onError('postgres connection'));
+  const applied = await migrateDirectly(config, onError('postgres connection'));
   if (applied.length > 0) log.info('schema migrated', { applied });
 
   const redisUrl = config.redis ? config.REDIS_URL : undefined;

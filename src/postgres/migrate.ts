@@ -56,19 +56,14 @@ export async function migrate(pool: Pool): Promise<string[]> {
 
 /**
  * The same past a pooler: the lock that serialises two starters is a session's, and a pooler in transaction mode
- * would take it in one session and give it back in another.
- * @param pool used when there is no direct URL
+ * would take it in one session and give it back in another. On a connection of its own, because a migration may take long.
  */
 export async function migrateDirectly(
-  urls: { DATABASE_DIRECT_URL?: string | undefined },
-  pool: Pool,
+  urls: { DATABASE_URL: string; DATABASE_DIRECT_URL?: string | undefined },
   onError: (error: Error) => void,
 ): Promise<string[]> {
-  if (urls.DATABASE_DIRECT_URL === undefined) return migrate(pool);
-  const direct = createPool(
-    { url: urls.DATABASE_DIRECT_URL, connectionsMax: 1, name: 'millrace-migrate' },
-    onError,
-  );
+  const url = urls.DATABASE_DIRECT_URL ?? urls.DATABASE_URL;
+  const direct = createPool({ url, connectionsMax: 1, name: 'millrace-migrate' }, onError);
   try {
     return await migrate(direct);
   } finally {

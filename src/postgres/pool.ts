@@ -19,6 +19,11 @@ export interface PoolOptions {
    * does not know what was prepared; only pgbouncer 1.21 and newer keeps track of it. Default true.
    */
   prepare?: boolean;
+  /**
+   * A statement that is not answered for so long fails, and its connection is closed: one whose other end is gone without a
+   * word says nothing for a quarter of an hour. Absent: statements may take any time.
+   */
+  queryLimitMs?: number;
 }
 
 /** A named statement is prepared under its name by the driver: without the name it is parsed each time. */
@@ -42,6 +47,7 @@ export function createPool(options: PoolOptions, onError: (error: Error) => void
     application_name: options.name,
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
+    ...(options.queryLimitMs === undefined ? {} : { query_timeout: options.queryLimitMs }),
     ...(options.prepare === false ? { Client: UnpreparedClient } : {}),
   });
   // Without a listener an idle connection that breaks would end the process.
@@ -101,7 +107,7 @@ export function isTransient(error: unknown): boolean {
   if (!isNativeError(error)) return false;
   if ('code' in error && NETWORK.has(String(error.code))) return true;
   // The driver gives these no code.
-  return /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed)/.test(
+  return /^(Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error|Client was closed)/.test(
     error.message,
   );
 }

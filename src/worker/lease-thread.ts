@@ -41,6 +41,8 @@ const pool = createPool(
     connectionsMax: 1,
     name: 'millrace-lease',
     prepare: options.prepare,
+    // On a connection that says nothing no lease would be renewed, while the others go on.
+    queryLimitMs: options.leaseMs / 2,
   },
   trouble('lease connection'),
 );
