@@ -9,8 +9,9 @@ import type { Keys } from '../redis/keys.ts';
 import { decodePayload } from './event.ts';
 import type { LogEvent } from './event.ts';
 
-/** Events a page: a compromise of round trips and of memory a slow reader holds. */
+/** Events a page, and bytes above which it takes no more: a compromise of round trips and of memory a slow reader holds. */
 const PAGE_EVENTS_MAX = 1_000;
+const PAGE_BYTES_MAX = 4 * 1024 * 1024;
 
 export interface PageDeps {
   readonly db: Db;
@@ -58,21 +59,25 @@ interface Row {
   term: number;
   type: string;
   data: string;
+  /** Bytes of this event and of those before it on the page. */
+  size: number;
 }
 
 // One statement, so that head, run and events are of one snapshot: while the run has no last_seq
 // there, no event of a later run can be in it.
 const PAGE_SQL = `
   SELECT t.archived_seq, t.log_term,
-    (SELECT min(start_seq) FROM terms WHERE thread_id = $1 AND term > $4) AS later_start, r.status, r.first_seq, r.last_seq, r.term AS run_term, e.seq, e.term, e.type, e.data
+    (SELECT min(start_seq) FROM terms WHERE thread_id = $1 AND term > $4) AS later_start, r.status, r.first_seq, r.last_seq, r.term AS run_term, e.seq, e.term, e.type, e.data, e.size
   FROM threads t
   LEFT JOIN runs r ON r.run_id = $3 AND r.thread_id = t.thread_id
   LEFT JOIN LATERAL (
-    SELECT seq, term, type, data FROM events
-    WHERE thread_id = $1 AND seq > greatest($2, coalesce(r.first_seq, 0) - 1)
-      AND seq <= coalesce(r.last_seq, 9007199254740991)
-      AND ($3::uuid IS NULL OR r.first_seq IS NOT NULL)
-    ORDER BY seq LIMIT ${PAGE_EVENTS_MAX}
+    SELECT * FROM (
+      SELECT seq, term, type, data, sum(octet_length(data)) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) AS size FROM events
+      WHERE thread_id = $1 AND seq > greatest($2, coalesce(r.first_seq, 0) - 1)
+        AND seq <= coalesce(r.last_seq, 9007199254740991)
+        AND ($3::uuid IS NULL OR r.first_seq IS NOT NULL)
+      ORDER BY seq LIMIT ${PAGE_EVENTS_MAX}
+    ) page WHERE size - octet_length(data) < ${PAGE_BYTES_MAX}
   ) e ON true
   WHERE t.thread_id = $1`;
 
@@ -102,7 +107,7 @@ export async function readPage(
     if (row.seq !== null)
       events.push({ seq: row.seq, term: row.term, type: row.type, data: row.data });
   const laterStart = head.later_start ?? Infinity;
-  const full = events.length === PAGE_EVENTS_MAX;
+  const full = events.length === PAGE_EVENTS_MAX || (rows.at(-1)?.size ?? 0) >= PAGE_BYTES_MAX;
   const lastRow = events.at(-1)?.seq ?? after.seq;
   if (full) return { events, seq: lastRow, more: true, run, logTerm: head.log_term, laterStart };
 

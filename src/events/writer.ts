@@ -134,6 +134,7 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
     if (room !== undefined && !full()) {
       room.resolve();
       room = undefined;
+      pressedSince = undefined;
     }
   }
 
@@ -193,7 +194,7 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
   }
 
   async function take(reply: AppendReply): Promise<void> {
-    if (reply.status !== 'BACKPRESSURE') pressedSince = undefined;
+    if (reply.status !== 'BACKPRESSURE' && room === undefined) pressedSince = undefined;
     switch (reply.status) {
       case 'OK':
       case 'DUP':
@@ -221,14 +222,19 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
         return;
       case 'BACKPRESSURE':
         prune(reply.archived);
-        pressedSince ??= Date.now();
-        if (Date.now() - pressedSince > BACKPRESSURE_DIRECT_MS) goDirect();
-        else await delay(BACKPRESSURE_RETRY_MS);
+        await hold();
         return;
       case 'FENCED':
       case 'CLOSED':
         fence();
     }
+  }
+
+  /** For the archiver to make room. It may be stuck: past a limit the writer archives its own events. */
+  async function hold(): Promise<void> {
+    pressedSince ??= Date.now();
+    if (Date.now() - pressedSince > BACKPRESSURE_DIRECT_MS) goDirect();
+    else await delay(BACKPRESSURE_RETRY_MS);
   }
 
   function goDirect(): void {
@@ -247,7 +253,7 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
       const idle = mode.name === 'direct' ? head > last() : sent >= last();
       // With the buffer full and all of it sent, the watermark is what is missing: an empty append asks for it.
       if (idle && room === undefined) break;
-      if (idle) await delay(BACKPRESSURE_RETRY_MS);
+      if (idle) await hold();
       try {
         if (mode.name === 'direct' && deps.redis?.available() === true && Date.now() >= returnAt) {
           if (!(await returnTo(deps.redis))) break;

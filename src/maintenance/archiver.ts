@@ -23,6 +23,8 @@ const MARKS_MAX = 256;
 const TAKE_EVENTS_MAX = 2_000;
 /** Rows of one INSERT. */
 const ROWS_MAX = 8_000;
+/** Characters of one INSERT, above which no further log is taken: each brings at most what its writer's buffer holds. */
+const CHARS_MAX = 16 * 1024 * 1024;
 /** How long a mark may be in a consumer's hands before another takes it over. */
 const TAKE_OVER_MS = 5_000;
 const BLOCK_MS = 1_000;
@@ -125,7 +127,8 @@ export function createArchiver(deps: ArchiverDeps): Service {
     for (let i = 0; i < threadIds.length;) {
       const rows: ArchiveRow[] = [];
       const taken: string[] = [];
-      while (i < threadIds.length && rows.length < ROWS_MAX) {
+      let chars = 0;
+      while (i < threadIds.length && rows.length < ROWS_MAX && chars < CHARS_MAX) {
         const chunk = threadIds.slice(i, i + Math.ceil((ROWS_MAX - rows.length) / TAKE_EVENTS_MAX));
         i += chunk.length;
         taken.push(...chunk);
@@ -137,7 +140,10 @@ export function createArchiver(deps: ArchiverDeps): Service {
         );
         replies.forEach((reply, n) => {
           const [, ...entries] = TakeReply.parse(reply);
-          rows.push(...decodeEntries(chunk[n] ?? '', entries));
+          for (const row of decodeEntries(chunk[n] ?? '', entries)) {
+            rows.push(row);
+            chars += row.data.length;
+          }
         });
       }
       await store(taken, rows);

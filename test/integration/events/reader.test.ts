@@ -2,6 +2,7 @@
 import type { LogOwner } from '../../../src/events/backend.ts';
 import type { ArchiveRow } from '../../../src/events/archive.ts';
 import { archiveRows } from '../../../src/events/archive.ts';
+import { readPage } from '../../../src/events/page.ts';
 import { openReader } from '../../../src/events/reader.ts';
 import { publishEnd } from '../../../src/runs/publish-end.ts';
 import {
@@ -88,6 +89,19 @@ test('events come live, the last one before the end', async () => {
   await end(owner, 30);
   await waitUntil(() => seen.status === 'success', { timeoutMs: 20_000 });
   expect(seen.seqs).toEqual(range(1, 30));
+});
+
+test('a page of long events is cut by their bytes, and nothing is left out', async () => {
+  const owner = await beginRun(app);
+  const rows = rowsOf(owner, 1, 20).map((row) => ({ ...row, data: `"${'é'.repeat(500_000)}"` }));
+  await archiveRows(app.core.pool, rows);
+  const from = { seq: 0, term: undefined };
+  const page = await readPage(app.core.reader, owner.threadId, from, owner.runId);
+  expect(page).toMatchObject({ more: true, seq: 5 });
+  expect(page?.events.map(({ seq }) => seq)).toEqual(range(1, 5));
+  const { seen } = watch(owner);
+  await waitUntil(() => seen.seqs.length === 20, { timeoutMs: 20_000 });
+  expect(seen.seqs).toEqual(range(1, 20));
 });
 
 test('a position in Redis goes on at the next event', async () => {
