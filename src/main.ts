@@ -4,6 +4,9 @@ import { Command } from 'commander';
 import { AppError } from './errors.ts';
 import { errorChain, errorText } from './telemetry/error-chain.ts';
 
+// Who reads the log may be gone first: no reason to end without handing over.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
 const program = new Command('millrace').description(
   'A self-hosted server for agent runs whose every event is durable',
 );

@@ -45,6 +45,10 @@ export async function devCommand(options: { host?: string; port?: string }): Pro
       stdio: 'inherit',
       env: environment,
     });
+    started.on('error', (error) => {
+      log.error('the server cannot be started; it is tried again with the next change', { error });
+      if (child === started) child = undefined;
+    });
     started.once('exit', (code, signal) => {
       if (child !== started || stopping) return;
       child = undefined;

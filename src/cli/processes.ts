@@ -100,8 +100,17 @@ function supervise(
   let stopping = false;
 
   function start(place: number, waitMs: number): void {
-    const started = cluster.fork(environmentOf(place));
     let nextWaitMs = Math.min(waitMs * 2, RESTART_MS.max);
+    let started: Worker;
+    try {
+      started = cluster.fork(environmentOf(place));
+    } catch (error) {
+      // No memory for one more, e.g. for what was just ended for want of it.
+      log.error('a process cannot be started', { place, error });
+      if (everReady) startAgain(place, nextWaitMs);
+      else failed.resolve('start failed');
+      return;
+    }
     processes.set(place, started);
     answerGathering(started);
     started.on('message', (message) => {
@@ -109,7 +118,13 @@ function supervise(
       everReady = true;
       nextWaitMs = RESTART_MS.first;
     });
-    started.once('exit', (code, signal) => {
+    // Instead of an exit, when it could not be started; or a message to one that has just ended.
+    started.on('error', (error) => {
+      log.error('a process cannot be started or told', { place, error });
+      if (started.process.pid === undefined) ended(undefined, undefined);
+    });
+    started.once('exit', ended);
+    function ended(code: number | undefined, signal: string | undefined): void {
       processes.delete(place);
       if (stopping) {
         if (processes.size === 0) empty.resolve();
@@ -120,12 +135,16 @@ function supervise(
         failed.resolve('start failed');
         return;
       }
-      const timer = setTimeout(() => {
-        restarts.delete(timer);
-        start(place, nextWaitMs);
-      }, nextWaitMs);
-      restarts.add(timer);
-    });
+      startAgain(place, nextWaitMs);
+    }
+  }
+
+  function startAgain(place: number, waitMs: number): void {
+    const timer = setTimeout(() => {
+      restarts.delete(timer);
+      start(place, waitMs);
+    }, waitMs);
+    restarts.add(timer);
   }
 
   for (let place = 1; place <= count; place++) start(place, RESTART_MS.first / 2);

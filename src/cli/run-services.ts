@@ -92,18 +92,24 @@ export function readProjectConfig(overrides: Record<string, string> = {}): Confi
   return read();
 }
 
+/**
+ * A terminal and systemd tell the whole family, and then the parent tells its children: what comes together is one stop.
+ * A later one ends the process without a hand-over.
+ */
+const SAME_STOP_MS = 1_000;
+
 export function nextSignal(): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
-    let first = true;
+    let firstAt: number | undefined;
     const onSignal = (signal: NodeJS.Signals): void => {
-      if (!first) process.exit(1);
-      first = false;
+      firstAt ??= performance.now();
+      if (performance.now() - firstAt > SAME_STOP_MS) process.exit(1);
       resolve(signal);
     };
     process.on('SIGTERM', onSignal);
     process.on('SIGINT', onSignal);
     onStopAsked(() => {
-      first = false;
+      firstAt ??= performance.now();
       resolve('SIGTERM');
     });
   });

@@ -72,26 +72,33 @@ export function createLeaseKeeper({
     else if (held?.term === message.term) held.holder.onLost();
   }
 
+  /** Without the thread every lease would lapse while the runs go on. */
+  function spawnAgain(error: unknown): void {
+    onTrouble('lease thread', error);
+    setTimeout(() => {
+      if (timer !== undefined) spawn();
+    }, RESPAWN_MS);
+  }
+
   function spawn(): void {
     const file = import.meta.url.endsWith('.ts') ? 'lease-thread.source.mjs' : 'lease-thread.js';
-    const spawned = new Worker(new URL(file, import.meta.url), {
-      workerData: { ...options, pulse, runs } satisfies LeaseThreadOptions,
-      execArgv: [],
-    });
+    let spawned: Worker;
+    try {
+      spawned = new Worker(new URL(file, import.meta.url), {
+        workerData: { ...options, pulse, runs } satisfies LeaseThreadOptions,
+        execArgv: [],
+      });
+    } catch (error) {
+      spawnAgain(error);
+      return;
+    }
     thread = spawned;
     spawned.on('message', onMessage);
     spawned.once('exit', () => {
       // stop() must not wait for the end of a thread that is gone.
       if (thread === spawned) thread = undefined;
     });
-    spawned.on('error', (error) => {
-      onTrouble('lease thread', error);
-      // Without it every lease would lapse while the runs go on.
-      setTimeout(() => {
-        if (timer === undefined) return;
-        spawn();
-      }, RESPAWN_MS);
-    });
+    spawned.on('error', spawnAgain);
   }
 
   return {

@@ -106,7 +106,11 @@ test('two processes share the port, and two execute; one that is killed is start
   expect(await Promise.all(Array.from({ length: 20 }, wait))).toEqual(Array(20).fill(200));
 
   for (const group of [serve, worker]) {
-    expect(await group.stop()).toBe(0);
+    // As a terminal and systemd do: all of them are told at once, and the parent tells its children, too.
+    const stopped = group.stop();
+    for (const pid of readyPids(group).slice(1)) process.kill(pid, 'SIGINT');
+    expect(await stopped).toBe(0);
+    expect(group.output().match(/millrace (serve|worker) stopped/g)).toHaveLength(2);
     const alive = await Promise.all(readyPids(group).map(isAlive));
     expect(alive).toEqual([false, false, false]);
   }
