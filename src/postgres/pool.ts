@@ -20,8 +20,9 @@ export interface PoolOptions {
    */
   prepare?: boolean;
   /**
-   * A statement that is not answered for so long fails, and its connection is closed: one whose other end is gone without a
-   * word says nothing for a quarter of an hour. Absent: statements may take any time.
+   * A statement outside a transaction that is not answered for so long fails, and its connection is closed: one whose other
+   * end is gone without a word says nothing for a quarter of an hour. Postgres may still carry it out; in a transaction
+   * it would be undone, and a long one could never succeed. Absent: statements may take any time.
    */
   queryLimitMs?: number;
 }
@@ -47,7 +48,6 @@ export function createPool(options: PoolOptions, onError: (error: Error) => void
     application_name: options.name,
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
-    ...(options.queryLimitMs === undefined ? {} : { query_timeout: options.queryLimitMs }),
     ...(options.prepare === false ? { Client: UnpreparedClient } : {}),
   });
   // Without a listener an idle connection that breaks would end the process.
@@ -55,7 +55,17 @@ export function createPool(options: PoolOptions, onError: (error: Error) => void
   // So would one in use, where it says so twice: to the query under way, and as an event. Heard from its first moment
   // on: a server that shuts down can refuse a connection in the same packet that opened it, before anybody has it.
   pool.on('connect', (client) => client.on('error', ignore));
+  if (options.queryLimitMs !== undefined) limitQueries(pool, options.queryLimitMs);
   return pool;
+}
+
+/** The driver knows a limit of one statement, though its types do not. */
+function limitQueries(pool: Pool, limitMs: number): void {
+  const query = pool.query.bind(pool) as (...args: unknown[]) => unknown;
+  const limit = { query_timeout: limitMs };
+  const limited = (first: string | object, ...rest: unknown[]): unknown =>
+    query(typeof first === 'string' ? { text: first, ...limit } : { ...first, ...limit }, ...rest);
+  pool.query = limited as typeof pool.query;
 }
 
 /** Runs `work` in one transaction; an error rolls it back. */

@@ -15,6 +15,8 @@ import type { FromLeaseThread, LeaseThreadOptions, ToLeaseThread } from './lease
 const FIRST_MIRROR_MS = 100;
 /** The attempt string expires this long after the run was picked up. */
 const ATTEMPT_TTL_SECS = 60;
+/** A busy machine may take this long. */
+const QUERY_LIMIT_MS_MIN = 1_000;
 /** No more of a cancel string than this is looked at. */
 const NOTE_LENGTH_MAX = 2_000;
 
@@ -42,7 +44,7 @@ const pool = createPool(
     name: 'millrace-lease',
     prepare: options.prepare,
     // On a connection that says nothing no lease would be renewed, while the others go on.
-    queryLimitMs: options.leaseMs / 2,
+    queryLimitMs: Math.max(options.leaseMs / 2, QUERY_LIMIT_MS_MIN),
   },
   trouble('lease connection'),
 );

@@ -3,7 +3,7 @@ import { createPool, isTransient, transaction } from '../../../src/postgres/pool
 import { createTestDatabase } from '../../support/postgres.ts';
 import { startTcpProxy } from '../../support/tcp-proxy.ts';
 
-const LIMIT_MS = 300;
+const LIMIT_MS = 2_000;
 
 test('a statement that is not answered fails, may be tried again, and the next has another connection', async () => {
   const database = await createTestDatabase();
@@ -18,14 +18,14 @@ test('a statement that is not answered fails, may be tried again, and the next h
     (await pool.query('SELECT pg_backend_pid() AS pid')).rows[0];
   try {
     const before = await pid();
-    for (const work of [pid, () => transaction(pool, (db) => db.query('SELECT 1'))]) {
-      proxy.hold('down');
-      const error = await work().catch((thrown: unknown) => thrown);
-      expect(isTransient(error)).toBe(true);
-      proxy.cut();
-      proxy.flow('down');
-      expect(await pid()).not.toEqual(before);
-    }
+    proxy.hold('down');
+    const error = await pid().catch((thrown: unknown) => thrown);
+    expect(isTransient(error)).toBe(true);
+    proxy.cut();
+    proxy.flow('down');
+    expect(await pid()).not.toEqual(before);
+    // Its end would undo what it has done so far: it may take its time.
+    await transaction(pool, (db) => db.query('SELECT pg_sleep($1)', [(1.2 * LIMIT_MS) / 1_000]));
   } finally {
     await pool.end();
     await proxy.close();
