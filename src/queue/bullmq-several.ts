@@ -87,7 +87,8 @@ export function createSeveralConsumer(
   /** @returns a job that came, if there was a slot for it then */
   async function waitForOne(ear: Ear, token: string): Promise<Job | undefined> {
     if (paused()) return undefined;
-    const job = await fetch(ear, token, true);
+    // BullMQ keeps to itself why a blocking read has ended: Redis away looks like an empty queue, until it is asked plainly.
+    const job = (await fetch(ear, token, true)) ?? (await fetch(ear, token, false));
     if (job === undefined) {
       if (ear.away && !paused()) await delay(RETRY_MS, undefined, { ref: false });
       return undefined;
