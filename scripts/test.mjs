@@ -5,7 +5,7 @@
  * jest runs, the last line `N passed, N failed, N skipped`.
  */
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve as absolute } from 'node:path';
 import { parseArgs } from 'node:util';
 import { describeFailures } from './failures.mjs';
@@ -25,6 +25,7 @@ const TAIL_LINES = 25;
 const COUNTS = join(ROOT, 'node_modules/.test-counts');
 
 const { reports: reportsFolder } = parseArgs({ options: { reports: { type: 'string' } } }).values;
+if (reportsFolder !== undefined) mkdirSync(absolute(reportsFolder), { recursive: true });
 const startedAt = Date.now();
 rmSync(COUNTS, { force: true });
 let stage;

@@ -43,5 +43,7 @@ test('a graph whose long events fill the buffer goes on past Redis', async () =>
   for (; events * data.length <= BUFFER_LENGTH_MAX; events++) writer.emit('custom', data);
   expect(writer.drained()).toBeDefined();
   await writer.drained();
+  // Not by the archiver, which would have raised the watermark.
+  expect(await core.redis?.commands.hget(log.meta, 'p')).toBe('1');
   expect(await archivedSeq()).toBeGreaterThan(1);
 });
