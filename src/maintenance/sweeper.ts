@@ -58,20 +58,29 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
       for (const run of await unheededCancels(deps.pool, deps.cancelDeadlineMs))
         await endByFence(deps, run);
       if (deps.pendingTimeoutMs > 0) await endPending(deps, deps.pendingTimeoutMs);
-      if (sweeps++ % RETENTION_SWEEPS === 0)
-        for (const expire of [
-          () => deleteExpiredThreads(deps.pool, deps.temporaryThreadTtlMs),
-          () => deleteOldDeliveries(deps.pool),
-          () => deleteExpiredKeys(deps.pool),
-          ...deps.expirers,
-        ])
-          await expire();
-      deps.tell.swept('ok', seconds());
+      const expired = sweeps++ % RETENTION_SWEEPS !== 0 || (await expireAll());
+      deps.tell.swept(expired ? 'ok' : 'failed', seconds());
     } catch (error) {
       deps.tell.swept('failed', seconds());
       spareUntil = Date.now() + deps.leaseMs;
       deps.onTrouble('sweep', error);
     }
+  }
+
+  /** One that fails keeps no other from its turn. @returns whether none has */
+  async function expireAll(): Promise<boolean> {
+    let ok = true;
+    for (const expire of [
+      () => deleteExpiredThreads(deps.pool, deps.temporaryThreadTtlMs),
+      () => deleteOldDeliveries(deps.pool),
+      () => deleteExpiredKeys(deps.pool),
+      ...deps.expirers,
+    ])
+      await expire().catch((error: unknown) => {
+        ok = false;
+        deps.onTrouble('sweep', error);
+      });
+    return ok;
   }
 
   /** Runs whose time has come, or whose admission was lost. */
