@@ -98,7 +98,7 @@ describeWith('prometheus', 'prometheus', 'alerts about losses', (binary) => {
     const counted = 'sum(millrace_rewinds_total)';
     expect((await prometheus.query(counted))['{}']).toBe(0);
     // One step: a checkpoint would take its events to Postgres.
-    const { threadId, runId } = await alerts.begin({ steps: 1, events: 300, eventMs: 50 });
+    const { threadId, runId } = await alerts.begin({ steps: 1, events: 130, eventMs: 150 });
     const steady = cluster.join(threadId, runId);
     const early = cluster.join(threadId, runId);
     await steady.until(5);

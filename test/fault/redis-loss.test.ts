@@ -210,7 +210,7 @@ test.each([
   '[5b] %s (%s, %s) whose worker and Redis are lost together goes on after no event that is lost',
   async (_what, assistant, durability) => {
     const threadId = await cluster.createThread();
-    const plan: Plan = { steps: 36, events: 4, eventMs: 100 };
+    const plan: Plan = { steps: 18, events: 4, eventMs: 250 };
     const runId = await cluster.createRun(threadId, plan, { assistant_id: assistant, durability });
     const client = cluster.join(threadId, runId);
     await client.until(6);

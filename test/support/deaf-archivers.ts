@@ -1,6 +1,7 @@
 /**
  * Lets the archivers hear nothing more of a thread's log: its events stay in Redis and in the worker's memory, while other
- * statements reach the thread's row as ever (archive-hold.ts stops those, too).
+ * statements reach the thread's row as ever (archive-hold.ts stops those, too). The events must be so far apart that a busy machine
+ * archives one before the next: 150 ms and more.
  */
 import type { Cluster } from './cluster.ts';
 import { waitUntil } from './wait-until.ts';
@@ -16,6 +17,6 @@ export async function deafenArchivers(cluster: Cluster, threadId: string): Promi
   const dirty = `${cluster.keyPrefix}:{0}:dirty`;
   await waitUntil(
     async () => (await cluster.redis.command('EVAL', DEAFEN, '2', meta, dirty)) === ':1',
-    { timeoutMs: 10_000, what: 'a moment without a mark' },
+    { timeoutMs: 30_000, what: 'a moment without a mark' },
   );
 }
