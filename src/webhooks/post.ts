@@ -2,6 +2,7 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { LookupFunction } from 'node:net';
+import { onResponse } from '../lib/on-response.ts';
 
 /** Of an answer this much is read, and this much of it kept for the list of deliveries. */
 const ANSWER_BYTES_MAX = 64 * 1024;
@@ -37,28 +38,25 @@ export function post(options: PostOptions): Promise<PostAnswer> {
       headers: { ...options.headers, 'content-length': Buffer.byteLength(body) },
       ...(lookup === undefined ? {} : { lookup }),
     });
-    request.once('error', reject);
-    // After a 101 Node tells of no answer and no error, only of this.
-    const unanswered = (): void => {
-      reject(new Error('the connection ended without an answer'));
-    };
-    request.once('close', unanswered);
-    request.once('response', (response) => {
-      request.off('close', unanswered);
-      let text = '';
-      let read = 0;
-      response.setEncoding('utf8');
-      // The status is known: how the rest of the answer fares makes no difference.
-      response.on('error', () => undefined);
-      response.on('data', (chunk: string) => {
-        read += chunk.length;
-        if (text.length < ANSWER_TEXT_MAX) text = (text + chunk).slice(0, ANSWER_TEXT_MAX);
-        if (read > ANSWER_BYTES_MAX) response.destroy();
-      });
-      response.once('close', () => {
-        resolve({ status: response.statusCode ?? 0, text });
-      });
-    });
+    onResponse(
+      request,
+      (response) => {
+        let text = '';
+        let read = 0;
+        response.setEncoding('utf8');
+        // The status is known: how the rest of the answer fares makes no difference.
+        response.on('error', () => undefined);
+        response.on('data', (chunk: string) => {
+          read += chunk.length;
+          if (text.length < ANSWER_TEXT_MAX) text = (text + chunk).slice(0, ANSWER_TEXT_MAX);
+          if (read > ANSWER_BYTES_MAX) response.destroy();
+        });
+        response.once('close', () => {
+          resolve({ status: response.statusCode ?? 0, text });
+        });
+      },
+      reject,
+    );
     request.end(body);
   });
 }

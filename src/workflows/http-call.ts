@@ -6,6 +6,7 @@
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { AppError } from '../errors.ts';
+import { onResponse } from '../lib/on-response.ts';
 import type { AddressGuard } from '../webhooks/addresses.ts';
 import { PLACE_AT_START, renderText, textOf } from './template.ts';
 import type { Lookup } from './template.ts';
@@ -98,28 +99,25 @@ function exchange(
         ...headers,
       },
     });
-    request.once('error', reject);
-    // After a 101 Node tells of no answer and no error, only of this.
-    const unanswered = (): void => {
-      reject(new Error('the connection ended without an answer'));
-    };
-    request.once('close', unanswered);
-    request.once('response', (response) => {
-      request.off('close', unanswered);
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      response.on('data', (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes > ANSWER_BYTES_MAX)
-          response.destroy(new Error(`the answer is longer than ${ANSWER_BYTES_MAX} bytes`));
-        else chunks.push(chunk);
-      });
-      response.once('error', reject);
-      response.once('end', () => {
-        const whole = Buffer.concat(chunks).toString('utf8');
-        resolve({ status: response.statusCode ?? 0, body: parsed(whole) });
-      });
-    });
+    onResponse(
+      request,
+      (response) => {
+        const chunks: Buffer[] = [];
+        let bytes = 0;
+        response.on('data', (chunk: Buffer) => {
+          bytes += chunk.length;
+          if (bytes > ANSWER_BYTES_MAX)
+            response.destroy(new Error(`the answer is longer than ${ANSWER_BYTES_MAX} bytes`));
+          else chunks.push(chunk);
+        });
+        response.once('error', reject);
+        response.once('end', () => {
+          const whole = Buffer.concat(chunks).toString('utf8');
+          resolve({ status: response.statusCode ?? 0, body: parsed(whole) });
+        });
+      },
+      reject,
+    );
     request.end(text);
   });
 }
