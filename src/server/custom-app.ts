@@ -112,13 +112,11 @@ function throughHono(app: Hono): RequestHandler {
   return async (request, response, next) => {
     const { webRequest, wasRead } = webRequestOf(request);
     const pass = async ({ req, res }: HonoContext): Promise<void> => {
-      // Headers that middleware has set go along.
-      res.headers.forEach((value, name) => {
-        if (name !== 'set-cookie' && !(name === 'content-type' && value.startsWith('text/plain')))
-          response.setHeader(name, value);
-      });
-      const cookies = res.headers.getSetCookie();
-      if (cookies.length > 0) response.setHeader('set-cookie', cookies);
+      // Headers that middleware has set go along, but not the type of an answer that is not there.
+      const headers = new Headers(res.headers);
+      if (headers.get('content-type')?.startsWith('text/plain') === true)
+        headers.delete('content-type');
+      setHeaders(headers, response);
       // What middleware has read is not on the socket any more.
       if (wasRead()) (request as { body?: unknown }).body = parsed(await req.text());
       await new Promise<void>((resolve) => {
@@ -175,13 +173,18 @@ function webRequestOf(incoming: IncomingMessage): { webRequest: Request; wasRead
   };
 }
 
-async function send(answer: Response, response: ServerResponse): Promise<void> {
-  response.statusCode = answer.status;
-  answer.headers.forEach((value, name) => {
+/** Cookies are several headers, of which `forEach` would leave the last. */
+function setHeaders(headers: Headers, response: ServerResponse): void {
+  headers.forEach((value, name) => {
     if (name !== 'set-cookie') response.setHeader(name, value);
   });
-  const cookies = answer.headers.getSetCookie();
+  const cookies = headers.getSetCookie();
   if (cookies.length > 0) response.setHeader('set-cookie', cookies);
+}
+
+async function send(answer: Response, response: ServerResponse): Promise<void> {
+  response.statusCode = answer.status;
+  setHeaders(answer.headers, response);
   if (answer.body === null) {
     response.end();
     return;

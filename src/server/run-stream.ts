@@ -21,8 +21,7 @@ export function streamRun(context: RouteContext, response: Response, options: St
   const { threadId, runFirst, after } = position;
   // The client went while its request was being looked at.
   if (response.destroyed) {
-    if (options.cancelOnDisconnect && !context.open.stopping)
-      cancelLeft(context, { threadId, runId });
+    if (options.cancelOnDisconnect) cancelLeft(context, { threadId, runId });
     return;
   }
   context.metrics.sseClients.inc();
@@ -42,8 +41,7 @@ export function streamRun(context: RouteContext, response: Response, options: St
         reader.close();
         leaveChannel?.();
         context.metrics.sseClients.dec();
-        if (byClient && options.cancelOnDisconnect && !context.open.stopping)
-          cancelLeft(context, { threadId, runId });
+        if (byClient && options.cancelOnDisconnect) cancelLeft(context, { threadId, runId });
       },
     },
   );

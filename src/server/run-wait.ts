@@ -41,7 +41,7 @@ export async function answerWithEnd(
   const { runId, threadId, cancelOnDisconnect } = options;
   // The client went while its run was being made: its leaving is told no more.
   if (response.destroyed) {
-    if (cancelOnDisconnect && !context.open.stopping) cancelLeft(context, options);
+    if (cancelOnDisconnect) cancelLeft(context, options);
     return;
   }
   const gone = new AbortController();
@@ -65,7 +65,7 @@ export async function answerWithEnd(
   let answered = false;
   const onClose = (): void => {
     gone.abort(NOT_WAITING);
-    if (!answered && cancelOnDisconnect && !context.open.stopping) cancelLeft(context, options);
+    if (!answered && cancelOnDisconnect) cancelLeft(context, options);
   };
   response.once('close', onClose);
   try {
@@ -128,11 +128,15 @@ function answerOf(outcome: Outcome | undefined): string {
 const errorText = (error: { error: string; message: string }): string =>
   JSON.stringify({ __error__: error });
 
-/** The client has left, and had asked that its run then stops; whether it may ask that was looked at then. */
+/**
+ * The client has left, and had asked that its run then stops; whether it may ask that was looked at then. A server that stops
+ * is left by all its clients: that is not their doing.
+ */
 export function cancelLeft(
   context: RouteContext,
   run: { readonly threadId: string; readonly runId: string },
 ): void {
+  if (context.open.stopping) return;
   cancel(context.submit, run.threadId, [run.runId], 'interrupt', EVERYTHING).catch(
     (error: unknown) => {
       context.log.warn('cancel after disconnect failed', {

@@ -2,7 +2,7 @@
 import type { Response } from 'express';
 import type { Visibility } from '../postgres/visibility.ts';
 import { activeRunsOf } from '../runs/find.ts';
-import { RunNotFoundError } from '../runs/run.ts';
+import { RunNotFoundError, ThreadNotFoundError } from '../runs/run.ts';
 import { deleteThread, readThread } from '../threads/thread.ts';
 import type { RouteContext } from './context.ts';
 import { cancelAndWait } from './run-cancel.ts';
@@ -31,4 +31,15 @@ export async function removeThread(
       },
     );
   await guard.watch(deleteThread(pool, threadId, visible));
+}
+
+/** @returns false when there was none; else as removeThread */
+export async function removeIfThere(...of: Parameters<typeof removeThread>): Promise<boolean> {
+  try {
+    await removeThread(...of);
+    return true;
+  } catch (error) {
+    if (error instanceof ThreadNotFoundError) return false;
+    throw error;
+  }
 }

@@ -22,7 +22,7 @@ import { newId } from '../../ids.ts';
 import { threadsOfAssistant } from '../../threads/thread.ts';
 import type { Access } from '../../auth/gate.ts';
 import type { Visibility } from '../../postgres/visibility.ts';
-import { ThreadNotFoundError, userConfigurable } from '../../runs/run.ts';
+import { userConfigurable } from '../../runs/run.ts';
 import { WORKFLOW_ASSISTANT } from '../../workflows/execution.ts';
 import { asks } from '../auth/declare.ts';
 import type { AskingHandler } from '../auth/declare.ts';
@@ -40,7 +40,7 @@ import {
   AssistantSubgraphsQuery,
   AssistantVersionsBody,
 } from '../schemas/assistant.ts';
-import { removeThread } from '../thread-remove.ts';
+import { removeIfThere } from '../thread-remove.ts';
 import { bodyOf, pathOf, queryOf } from './request.ts';
 
 export function assistantRoutes(context: RouteContext): Router {
@@ -144,10 +144,8 @@ export function assistantRoutes(context: RouteContext): Router {
       metadata: { assistant_id: assistantId },
     });
     for (const id of await guard.watch(threadsOfAssistant(pool, assistantId, visible)))
-      await removeThread(context, id, response, visible).catch((error: unknown) => {
-        // Gone meanwhile, as a stateless run's thread goes.
-        if (!(error instanceof ThreadNotFoundError)) throw error;
-      });
+      // One may be gone meanwhile, as a stateless run's thread goes.
+      await removeIfThere(context, id, response, visible);
   }
 
   const search: AskingHandler = async (request, response, access) => {

@@ -1,9 +1,7 @@
 /** Threads: made, read, changed, found, copied, removed. Their states are in states.ts, their runs in runs.ts. */
 import { Router } from 'express';
-import type { Response } from 'express';
 import type { z } from 'zod';
 import { newId } from '../../ids.ts';
-import { ThreadNotFoundError } from '../../runs/run.ts';
 import { pruneToLatest } from '../../threads/prune.ts';
 import {
   copyThread,
@@ -39,7 +37,7 @@ import {
 import { queryAt, refused, showCurrentState } from '../state-query.ts';
 import { minutesOf, ttlView } from '../ttl.ts';
 import { threadView } from '../thread-view.ts';
-import { removeThread } from '../thread-remove.ts';
+import { removeIfThere, removeThread } from '../thread-remove.ts';
 import { bodyOf, pathOf, queryOf } from './request.ts';
 
 export function threadRoutes(context: RouteContext): Router {
@@ -137,21 +135,6 @@ export function threadRoutes(context: RouteContext): Router {
     sendEmpty(response, 204);
   };
 
-  /** @returns false when there was none */
-  async function removed(
-    threadId: string,
-    response: Response,
-    visible: Visibility,
-  ): Promise<boolean> {
-    try {
-      await removeThread(context, threadId, response, visible);
-      return true;
-    } catch (error) {
-      if (error instanceof ThreadNotFoundError) return false;
-      throw error;
-    }
-  }
-
   /** Threads that are not there do not count; of busy ones the states are left alone. */
   const prune: AskingHandler = async (request, response, access) => {
     const { thread_ids: threadIds, strategy } = bodyOf(ThreadPruneBody, request);
@@ -165,7 +148,7 @@ export function threadRoutes(context: RouteContext): Router {
       if (
         strategy === 'keep_latest'
           ? await guard.watch(pruneToLatest(pool, threadId, visible))
-          : await removed(threadId, response, visible)
+          : await removeIfThere(context, threadId, response, visible)
       )
         pruned += 1;
     sendJson(response, { pruned_count: pruned });
