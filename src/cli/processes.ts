@@ -107,8 +107,7 @@ function supervise(
     } catch (error) {
       // No memory for one more, e.g. for what was just ended for want of it.
       log.error('a process cannot be started', { place, error });
-      if (everReady) startAgain(place, nextWaitMs);
-      else failed.resolve('start failed');
+      startAgain(place, nextWaitMs);
       return;
     }
     processes.set(place, started);
@@ -131,15 +130,15 @@ function supervise(
         return;
       }
       log.error('a process has ended, it is started again', { place, code, signal });
-      if (!everReady) {
-        failed.resolve('start failed');
-        return;
-      }
       startAgain(place, nextWaitMs);
     }
   }
 
   function startAgain(place: number, waitMs: number): void {
+    if (!everReady) {
+      failed.resolve('start failed');
+      return;
+    }
     const timer = setTimeout(() => {
       restarts.delete(timer);
       start(place, waitMs);
