@@ -177,16 +177,8 @@ export class CheckpointQueue {
     for (let delayMs = RETRY_MS_MIN; ; delayMs = Math.min(delayMs * 2, RETRY_MS_MAX)) {
       try {
         this.#term ??= await this.#storage.termOf(this.writer);
-        const { checkpoints, writes, since } = this.#unflushed.before(batch);
-        const flushed = await this.#storage.write(
-          this.writer,
-          this.#term,
-          checkpoints,
-          writes,
-          relaxed,
-          events,
-          since,
-        );
+        const after = this.#unflushed.before(batch);
+        const flushed = await this.#storage.write(this.writer, this.#term, after, relaxed, events);
         if (flushed) this.#unflushed.clear();
         else this.#unflushed.add(batch);
         return;

@@ -11,15 +11,9 @@ import { AppError } from '../errors.ts';
 import { archiveOwnRows } from '../events/archive.ts';
 import { jsonbText } from '../postgres/jsonb.ts';
 import type { Db } from '../postgres/pool.ts';
-import type {
-  CheckpointHead,
-  CheckpointPut,
-  InlineValues,
-  StoredCheckpoint,
-  WritePut,
-} from './checkpoint.ts';
+import type { CheckpointHead, InlineValues, StoredCheckpoint } from './checkpoint.ts';
 import type { EventsBefore } from './events-before.ts';
-import type { CheckpointBatch, Since } from './unflushed.ts';
+import type { CheckpointBatch } from './unflushed.ts';
 import { writeStatement } from './write-statement.ts';
 import type { CheckpointWriter } from './writer.ts';
 
@@ -109,29 +103,25 @@ export class CheckpointStorage {
 
   /**
    * All of it or nothing, in one statement. Writing the same again changes nothing. A batch must not have
-   * the same key twice (CheckpointQueue sees to it).
+   * the same key twice (CheckpointQueue sees to it). What relaxed writes before it (`since`) have lost is written once more.
    * @param relaxed do not wait for the disk. For a run's checkpoints: the next commit that does wait, at the latest
    *   the one that ends the run, takes them along, and after a crash of Postgres before that the run goes on
    *   from an earlier checkpoint. Saves a disk flush, 1–3 ms, per statement.
    * @param events of the run: those that were emitted by now are in Postgres with the checkpoint, or before it
-   * @param since what relaxed writes before this one may have lost, written once more if they have
    * @returns whether it has waited for the disk, and with it everything before it
    * @throws {TermFencedError | ThreadBusyError} when the thread's term is not `term`
    */
   async write(
     writer: CheckpointWriter,
     term: number,
-    checkpoints: readonly CheckpointPut[],
-    writes: readonly WritePut[],
+    batch: CheckpointBatch,
     relaxed: boolean,
     events?: EventsBefore,
-    since?: Since,
   ): Promise<boolean> {
-    const batch = { checkpoints, writes, since };
     if (await this.#writeAfter(writer, term, batch, relaxed, events)) return !relaxed;
     // Postgres has crashed before what it had taken was on its disk: once more, from what is there for good.
     events?.lost();
-    const all = since?.all() ?? batch;
+    const all = batch.since?.all() ?? batch;
     if (await this.#writeAfter(writer, term, all, false, events)) return true;
     throw new Error(`thread ${writer.threadId}: the run's events do not go on from its archive`);
   }

@@ -8,6 +8,7 @@ import {
 import { CheckpointQueue } from '../../../src/checkpoints/queue.ts';
 import type { CheckpointPut, WritePut } from '../../../src/checkpoints/checkpoint.ts';
 import { CheckpointStorage } from '../../../src/checkpoints/storage.ts';
+import type { CheckpointWriter } from '../../../src/checkpoints/writer.ts';
 import type { Db } from '../../../src/postgres/pool.ts';
 import { EVERYTHING } from '../../../src/postgres/visibility.ts';
 import { deleteRun } from '../../../src/runs/find.ts';
@@ -51,14 +52,22 @@ const writerOf = (
   runId: string | null = null,
 ): { threadId: string; runId: string | null; term: number } => ({ threadId, runId, term: 1 });
 
+/** Of term 1, on the disk. */
+const commit = (
+  writer: CheckpointWriter,
+  checkpoints: readonly CheckpointPut[],
+  writes: readonly WritePut[] = [],
+  to = storage,
+): Promise<boolean> => to.write(writer, 1, { checkpoints, writes }, false);
+
 test('a write waits for a claim in progress and is then refused, all of it', async () => {
   const threadId = await createThread(database.pool);
   const claim = await database.pool.connect();
   await claim.query('BEGIN');
   await claim.query('UPDATE threads SET term = term + 1 WHERE thread_id = $1', [threadId]);
-  const writing = storage
-    .write(writerOf(threadId), 1, [put('c1')], [write('c1')], false)
-    .catch((error: unknown) => error);
+  const writing = commit(writerOf(threadId), [put('c1')], [write('c1')]).catch(
+    (error: unknown) => error,
+  );
   await waitUntil(
     async () => {
       const { rowCount } = await database.pool.query(
@@ -85,7 +94,7 @@ test('a claim waits for a write in progress', async () => {
   const threadId = await createThread(database.pool);
   const writer = await database.pool.connect();
   await writer.query('BEGIN');
-  await new CheckpointStorage(writer).write(writerOf(threadId), 1, [put('c1')], [], false);
+  await commit(writerOf(threadId), [put('c1')], [], new CheckpointStorage(writer));
   const other = await database.pool.connect();
   await other.query("SET lock_timeout = '100ms'");
   await expect(
@@ -114,7 +123,7 @@ test.each<[string, (threadId: string, runId: string) => Promise<unknown>]>([
   async (_, remove) => {
     const threadId = await createThread(database.pool);
     const runId = await createRun(database.pool, threadId, { status: 'success' });
-    await storage.write(writerOf(threadId, runId), 1, [put('c1'), put('c2')], [], false);
+    await commit(writerOf(threadId, runId), [put('c1'), put('c2')]);
     const queue = new CheckpointQueue(storage, { writer: { threadId, runId: null, term: null } });
     await queue.begin();
     await remove(threadId, runId);
@@ -127,15 +136,14 @@ test('a thread that does not exist takes no checkpoint', async () => {
   const threadId = randomUUID();
   const none = { threadId, runId: null, term: null };
   await expect(storage.termOf(none)).rejects.toMatchObject({ code: 'thread_not_found' });
-  await expect(storage.write(writerOf(threadId), 1, [put('c1')], [], false)).rejects.toMatchObject({
+  await expect(commit(writerOf(threadId), [put('c1')])).rejects.toMatchObject({
     code: 'term_fenced',
   });
 });
 
 test('the latest checkpoint is the one written last, whatever the clocks that made the ids', async () => {
   const threadId = await createThread(database.pool);
-  for (const id of ['c9', 'c1', 'c5'])
-    await storage.write(writerOf(threadId), 1, [put(id)], [], false);
+  for (const id of ['c9', 'c1', 'c5']) await commit(writerOf(threadId), [put(id)]);
   expect((await storage.read(threadId, ''))?.id).toBe('c5');
   const before = await storage.list({ threadId, ns: '', beforeId: 'c5' });
   expect(before.map(({ id }) => id)).toEqual(['c1', 'c9']);
@@ -144,16 +152,16 @@ test('the latest checkpoint is the one written last, whatever the clocks that ma
 test('writing the same again changes nothing', async () => {
   const threadId = await createThread(database.pool);
   const batch = [[put('c1')], [write('c1')]] as const;
-  await storage.write(writerOf(threadId), 1, ...batch, false);
+  await commit(writerOf(threadId), ...batch);
   const first = await storage.read(threadId, '');
-  await storage.write(writerOf(threadId), 1, ...batch, false);
+  await commit(writerOf(threadId), ...batch);
   expect(await storage.read(threadId, '')).toEqual(first);
 });
 
 test('metadata with what jsonb refuses is stored and found', async () => {
   const threadId = await createThread(database.pool);
   const metadata = { 'k\u0000': ['a\u0000b', '\ud800'], pair: '😀', literal: '\\u0000' };
-  await storage.write(writerOf(threadId), 1, [put('c1', { metadata })], [], false);
+  await commit(writerOf(threadId), [put('c1', { metadata })]);
   const [found] = await storage.list({ threadId, metadata });
   expect(found?.metadata).toEqual({
     'k\ufffd': ['a\ufffdb', '\ufffd'],
@@ -165,7 +173,7 @@ test('metadata with what jsonb refuses is stored and found', async () => {
 test('values keep \\u0000 and lone surrogates', async () => {
   const threadId = await createThread(database.pool);
   const value = 'a\u0000b\ud800';
-  await storage.write(writerOf(threadId), 1, [put('c1', { value })], [], false);
+  await commit(writerOf(threadId), [put('c1', { value })]);
   const [blob] = (await storage.read(threadId, ''))?.blobs ?? [];
   expect(JSON.parse(blob?.[2] ?? '')).toBe(value);
 });
@@ -178,14 +186,12 @@ test('deleting a run brings back what was before it, and leaves what later runs 
   ];
   const interruptAt = (data: string): WritePut =>
     write('c1', { idx: -3, channel: '__interrupt__', data });
-  await storage.write(writerOf(threadId, first), 1, [put('c1')], [interruptAt('"one"')], false);
+  await commit(writerOf(threadId, first), [put('c1')], [interruptAt('"one"')]);
   // The second run resumes c1, is interrupted there again, and then writes c2 with a new value.
-  await storage.write(
+  await commit(
     writerOf(threadId, second),
-    1,
     [put('c2', { parentId: 'c1' })],
     [interruptAt('"two"'), write('c1', { idx: -4, channel: '__resume__', data: '"yes"' })],
-    false,
   );
   expect((await storage.read(threadId, '', 'c1'))?.writes.map(([, , , data]) => data)).toEqual([
     '"yes"',
@@ -200,7 +206,7 @@ test('deleting a run brings back what was before it, and leaves what later runs 
   // A third run keeps the value of the first, which then goes.
   const third = await createRun(database.pool, threadId);
   const head = { ...put('c1').head };
-  await storage.write(writerOf(threadId, third), 1, [put('c3', { head, blobs: [] })], [], false);
+  await commit(writerOf(threadId, third), [put('c3', { head, blobs: [] })]);
   await deleteRunCheckpoints(database.pool, first);
   expect((await storage.list({ threadId })).map(({ id, blobs }) => [id, blobs])).toEqual([
     ['c3', [['x', 'json', '"c1"']]],
@@ -210,12 +216,12 @@ test('deleting a run brings back what was before it, and leaves what later runs 
 test('values of a deleted run stay while another run of the thread may go on from them', async () => {
   const threadId = await createThread(database.pool);
   const first = await createRun(database.pool, threadId, { status: 'interrupted' });
-  await storage.write(writerOf(threadId, first), 1, [put('c1')], [], false);
+  await commit(writerOf(threadId, first), [put('c1')]);
   // It has read c1, resumes it, and works on its first superstep.
   const second = await createRun(database.pool, threadId);
   await deleteRun(database.pool, threadId, first, EVERYTHING);
   const { head } = put('c1');
-  await storage.write(writerOf(threadId, second), 1, [put('c2', { head, blobs: [] })], [], false);
+  await commit(writerOf(threadId, second), [put('c2', { head, blobs: [] })]);
   expect((await storage.read(threadId, ''))?.blobs).toEqual([['x', 'json', '"c1"']]);
 });
 
@@ -230,12 +236,10 @@ test('a copy has all states in order under its own name, and survives the origin
   const to = await createThread(database.pool);
   const runId = await createRun(database.pool, from, { status: 'success' });
   const metadata = { thread_id: from, other: from };
-  await storage.write(
+  await commit(
     writerOf(from, runId),
-    1,
     [put('c9', { metadata }), put('c1', { parentId: 'c9', metadata })],
     [write('c1')],
-    false,
   );
   await copyThreadCheckpoints(database.pool, from, to);
   await deleteRunCheckpoints(database.pool, runId);
