@@ -7,7 +7,7 @@ import type { Pool } from '../../src/postgres/pool.ts';
 import { newId } from '../../src/ids.ts';
 import type { Plan } from './fault-project/probe.ts';
 import { createTestDatabase } from './postgres.ts';
-import { startMillrace } from './processes.ts';
+import { startMillrace, tailOf } from './processes.ts';
 import type { TestProcess } from './processes.ts';
 import { startRedis } from './redis.ts';
 import type { RedisOptions, TestRedis } from './redis.ts';
@@ -62,8 +62,6 @@ export interface RunState {
   worker_id: string | null;
   error: { error: string; message: string } | null;
 }
-
-const OUTPUT_TAIL_CHARS = 3_000;
 
 /** Short times, so that a test of recovery takes seconds. */
 const FAST = {
@@ -223,7 +221,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       // Its runs go on elsewhere: nobody else would notice.
       if (crashed.length > 0)
         throw new Error(
-          `ended by itself: ${crashed.map((process) => process.output().slice(-OUTPUT_TAIL_CHARS)).join('\n')}`,
+          `ended by itself: ${crashed.map((process) => tailOf(process.output())).join('\n')}`,
         );
     },
   };

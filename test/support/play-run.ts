@@ -1,11 +1,11 @@
 /** Plays a worker with one run in hand, event by event, over the real claim, log and terminal transaction. */
-import { createLogWriter } from '../../src/events/writer.ts';
 import type { LogOwner } from '../../src/events/backend.ts';
 import { finishRun, handOverRun, rollBackRun } from '../../src/runs/finish.ts';
 import type { RunEnding } from '../../src/runs/finish.ts';
 import { publishEnd } from '../../src/runs/publish-end.ts';
 import { claimTerm } from './app.ts';
 import type { TestApp } from './app.ts';
+import { openLogWriter } from './log-writer.ts';
 import { waitUntil } from './wait-until.ts';
 
 export interface PlayedRun {
@@ -28,17 +28,7 @@ export async function playRun(app: TestApp, runId: string): Promise<PlayedRun> {
     what: 'the run to be claimed',
   });
   const { core } = app;
-  const writer = createLogWriter(
-    {
-      db: core.pool,
-      redis: core.redisLog,
-      direct: core.directLog,
-      onFenced: () => undefined,
-      onCancelled: () => undefined,
-      onTrouble: core.onTrouble,
-    },
-    owner,
-  );
+  const writer = openLogWriter(app, owner, { onTrouble: core.onTrouble });
   const rows = (rest: ReturnType<typeof writer.finish>): RunEnding['rest'] =>
     rest.events.map((event, i) => ({
       threadId: owner.threadId,

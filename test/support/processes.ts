@@ -13,6 +13,7 @@ import { waitUntil } from './wait-until.ts';
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const MAIN = join(ROOT, 'dist/main.js');
 const OUTPUT_TAIL_CHARS = 3_000;
+export const tailOf = (output: string): string => output.slice(-OUTPUT_TAIL_CHARS);
 
 export interface ProcessOptions {
   /** Added to PATH, HOME and TMPDIR: nothing else of this process' environment is inherited. */
@@ -88,7 +89,7 @@ export async function startProcess(
   } catch (cause) {
     const output = started.output();
     await started.kill();
-    throw new Error(`${args.join(' ')} did not start:\n${output.slice(-OUTPUT_TAIL_CHARS)}`, {
+    throw new Error(`${args.join(' ')} did not start:\n${tailOf(output)}`, {
       cause,
     });
   }
@@ -148,7 +149,7 @@ function processHandle(
         return await waitForEnd(timeoutMs);
       } catch (cause) {
         await kill();
-        throw new Error(`process ${pid} ignored SIGTERM:\n${output().slice(-OUTPUT_TAIL_CHARS)}`, {
+        throw new Error(`process ${pid} ignored SIGTERM:\n${tailOf(output())}`, {
           cause,
         });
       }

@@ -5,11 +5,11 @@ import { archiveRows } from '../../../src/events/archive.ts';
 import type { ArchiveRow } from '../../../src/events/archive.ts';
 import type { LogBackend, LogOwner } from '../../../src/events/backend.ts';
 import { createDirectBackend } from '../../../src/events/direct-backend.ts';
-import { createLogWriter } from '../../../src/events/writer.ts';
 import type { LogWriter } from '../../../src/events/writer.ts';
 import { createDeferred } from '../../../src/lib/deferred.ts';
 import { beginRun, endRun, loseLease, startTestApp } from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
+import { openLogWriter } from '../../support/log-writer.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
 let app: TestApp;
@@ -28,19 +28,8 @@ const SILENT: LogBackend = {
   reopen: (_owner, archived) => Promise.resolve(archived),
 };
 
-function openWriter(owner: LogOwner, direct: LogBackend = SILENT): LogWriter {
-  return createLogWriter(
-    {
-      db: app.core.pool,
-      redis: undefined,
-      direct,
-      onFenced: () => undefined,
-      onCancelled: () => undefined,
-      onTrouble: () => undefined,
-    },
-    owner,
-  );
-}
+const openWriter = (owner: LogOwner, direct: LogBackend = SILENT): LogWriter =>
+  openLogWriter(app, owner, { redis: undefined, direct });
 
 const put = (id: string): CheckpointPut => ({
   ns: '',
@@ -52,7 +41,7 @@ const put = (id: string): CheckpointPut => ({
 });
 
 const write = (owner: LogOwner, events: LogWriter, id: string): Promise<boolean> =>
-  storage.write(owner, owner.term, [put(id)], [], true, events);
+  storage.write(owner, owner.term, { checkpoints: [put(id)], writes: [] }, true, events);
 
 async function stored(
   owner: LogOwner,
@@ -79,7 +68,7 @@ test('10,000 events before a checkpoint go in bounded batches, the checkpoint wi
   const writer = openWriter(owner);
   emit(writer, 1, 10_000);
   const batches: number[] = [];
-  await storage.write(owner, owner.term, [put('c1')], [], true, {
+  await storage.write(owner, owner.term, { checkpoints: [put('c1')], writes: [] }, true, {
     ...writer,
     taken(last) {
       batches.push(last);

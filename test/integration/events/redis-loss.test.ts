@@ -1,5 +1,4 @@
 /** Redis loses what it had; the log does not. The writer asks Postgres, reopens and sends again. */
-import { createLogWriter } from '../../../src/events/writer.ts';
 import type { LogWriter } from '../../../src/events/writer.ts';
 import type { LogOwner } from '../../../src/events/backend.ts';
 import { readPage } from '../../../src/events/page.ts';
@@ -7,6 +6,7 @@ import { beginRun, claimTerm, loseLease, startTestApp } from '../../support/app.
 import type { TestApp } from '../../support/app.ts';
 import { startRedis } from '../../support/redis.ts';
 import type { TestRedis } from '../../support/redis.ts';
+import { openLogWriter } from '../../support/log-writer.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
 let redis: TestRedis;
@@ -22,18 +22,7 @@ afterAll(async () => {
 
 function openWriter(owner: LogOwner): { writer: LogWriter; fenced: () => boolean } {
   let fenced = false;
-  const { core } = app;
-  const writer = createLogWriter(
-    {
-      db: core.pool,
-      redis: core.redisLog,
-      direct: core.directLog,
-      onFenced: () => (fenced = true),
-      onCancelled: () => undefined,
-      onTrouble: () => undefined,
-    },
-    owner,
-  );
+  const writer = openLogWriter(app, owner, { onFenced: () => (fenced = true) });
   return { writer, fenced: () => fenced };
 }
 

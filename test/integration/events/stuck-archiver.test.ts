@@ -1,7 +1,8 @@
 /** Nobody archives what is in Redis: the writer does not wait for ever. */
-import { BUFFER_LENGTH_MAX, createLogWriter } from '../../../src/events/writer.ts';
+import { BUFFER_LENGTH_MAX } from '../../../src/events/writer.ts';
 import { beginRun, startTestApp } from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
+import { openLogWriter } from '../../support/log-writer.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
 let app: TestApp;
@@ -13,17 +14,7 @@ afterAll(() => app.stop());
 test('a graph whose long events fill the buffer goes on past Redis', async () => {
   const owner = await beginRun(app);
   const { core } = app;
-  const writer = createLogWriter(
-    {
-      db: core.pool,
-      redis: core.redisLog,
-      direct: core.directLog,
-      onFenced: () => undefined,
-      onCancelled: () => undefined,
-      onTrouble: () => undefined,
-    },
-    owner,
-  );
+  const writer = openLogWriter(app, owner);
   const archivedSeq = async (): Promise<number> => {
     const { rows } = await core.pool.query<{ archived_seq: number }>(
       'SELECT archived_seq FROM threads WHERE thread_id = $1',
