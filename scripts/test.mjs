@@ -1,8 +1,8 @@
 /**
  * npm test: everything, from a fresh clone. Packages, build, static checks and unit tests, then the
  * tests that need servers; those come from test/support/shared-servers.ts. A failing stage does not
- * hide the next one. `--reports DIR` leaves jest's JSON there, for scripts/guarantees.ts. At the end: every failed test with its message, the end of what else has failed, and, over all
- * jest runs, the last line `N passed, N failed, N skipped`.
+ * hide the next one. At the end: every failed test with its message, the end of what else has failed, and, over all
+ * jest runs, the last line `N passed, N failed, N skipped`. `--reports DIR` leaves jest's JSON there, for scripts/guarantees.ts.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -24,8 +24,9 @@ const TAIL_LINES = 25;
 /** Written by test/support/count-reporter.mjs: one line per jest run. */
 const COUNTS = join(ROOT, 'node_modules/.test-counts');
 
-const { reports: reportsFolder } = parseArgs({ options: { reports: { type: 'string' } } }).values;
-if (reportsFolder !== undefined) mkdirSync(absolute(reportsFolder), { recursive: true });
+const { reports: reportsTo } = parseArgs({ options: { reports: { type: 'string' } } }).values;
+const reportsFolder = reportsTo && absolute(reportsTo);
+if (reportsFolder) mkdirSync(reportsFolder, { recursive: true });
 const startedAt = Date.now();
 rmSync(COUNTS, { force: true });
 let stage;
@@ -69,8 +70,7 @@ console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exitCode = failures.length > 0 || failed > 0 ? 1 : 0;
 
 function reportTo(name) {
-  if (reportsFolder === undefined) return [];
-  return ['--json', `--outputFile=${join(absolute(reportsFolder), name)}.json`];
+  return reportsFolder ? ['--json', `--outputFile=${join(reportsFolder, name)}.json`] : [];
 }
 
 async function expectZero(title, command, args) {
