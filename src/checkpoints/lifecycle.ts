@@ -4,6 +4,7 @@
  */
 import { AppError } from '../errors.ts';
 import type { Db } from '../postgres/pool.ts';
+import { runningOf } from '../runs/active.ts';
 
 export class CheckpointRunNotFoundError extends AppError {
   readonly code = 'run_not_found';
@@ -36,7 +37,7 @@ export async function deleteRunCheckpoints(db: Db, runId: string): Promise<void>
   // them for stored: then they stay, until the thread is pruned or goes.
   await db.query(
     `DELETE FROM checkpoint_blobs b WHERE b.thread_id = $1 AND b.run_id = $2
-       AND NOT EXISTS (SELECT 1 FROM runs r WHERE r.thread_id = $1 AND r.run_id <> $2 AND r.status = 'running')
+       AND coalesce(${runningOf('$1')}, $2) = $2
        AND NOT EXISTS (
        SELECT 1 FROM checkpoints c WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns
          AND c.head -> 'channel_versions' ->> b.channel = b.version)`,

@@ -11,6 +11,7 @@ import { AppError } from '../errors.ts';
 import { archiveOwnRows } from '../events/archive.ts';
 import { jsonbText } from '../postgres/jsonb.ts';
 import type { Db } from '../postgres/pool.ts';
+import { runningOf } from '../runs/active.ts';
 import type { CheckpointHead, InlineValues, StoredCheckpoint } from './checkpoint.ts';
 import type { EventsBefore } from './events-before.ts';
 import type { CheckpointBatch } from './unflushed.ts';
@@ -90,7 +91,7 @@ export class CheckpointStorage {
   async termOf(writer: CheckpointWriter): Promise<number> {
     if (writer.term !== null) return writer.term;
     const { rows } = await this.#db.query<{ term: number; busy: boolean }>(
-      `SELECT term, EXISTS (SELECT 1 FROM runs WHERE thread_id = $1 AND status = 'running') AS busy
+      `SELECT term, ${runningOf('$1')} IS NOT NULL AS busy
        FROM threads WHERE thread_id = $1`,
       [writer.threadId],
     );

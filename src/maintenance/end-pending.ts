@@ -4,7 +4,7 @@
  * key's limit, is no lack of workers.
  */
 import { claimRun } from '../runs/claim.ts';
-import { THREADS_TURN } from '../runs/ring.ts';
+import { threadsTurn } from '../runs/ring.ts';
 import { openTerm } from '../runs/term.ts';
 import { rootLifecycle } from '../protocol/lifecycle.ts';
 import { endInPlace } from './end-in-place.ts';
@@ -18,7 +18,7 @@ export async function endPending(deps: EndInPlaceDeps, timeoutMs: number): Promi
     name: 'pending-too-long',
     text: `SELECT r.run_id FROM runs r
            WHERE r.status = 'pending' AND (r.ring_at IS NOT NULL OR NOT r.held) AND r.eligible_at < now() - $1 * interval '1 ms'
-             AND coalesce(r.ring_at + (r.eligible_at - r.due), r.eligible_at) < now() - $1 * interval '1 ms' AND ${THREADS_TURN}
+             AND coalesce(r.ring_at + (r.eligible_at - r.due), r.eligible_at) < now() - $1 * interval '1 ms' AND ${threadsTurn()}
            ORDER BY r.eligible_at LIMIT ${ENDED_MAX}`,
     values: [timeoutMs],
   });

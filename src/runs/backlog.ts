@@ -8,6 +8,7 @@
  * sooner. Runs for later do not count. With no worker alive its slots are what the asking process is configured for.
  */
 import type { Db } from '../postgres/pool.ts';
+import { runningOf } from './active.ts';
 
 export interface Backlog {
   /** Runs whose time has come and that have no worker. */
@@ -44,7 +45,7 @@ const BACKLOG = `
        UNION SELECT thread_id FROM runs WHERE status = 'pending' AND eligible_at <= now()) t) AS threads,
     (SELECT extract(epoch FROM now() - q.eligible_at)::float8 FROM runs q
      WHERE q.status = 'pending' AND q.eligible_at <= now()
-       AND NOT EXISTS (SELECT 1 FROM runs x WHERE x.thread_id = q.thread_id AND x.status = 'running')
+       AND ${runningOf('q.thread_id')} IS NULL
      ORDER BY q.eligible_at, q.position LIMIT 1) AS oldest
   FROM (SELECT count(*) FILTER (WHERE eligible_at <= now()) AS due,
           count(*) FILTER (WHERE eligible_at > now()) AS delayed FROM runs WHERE status = 'pending') p,

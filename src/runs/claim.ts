@@ -10,7 +10,8 @@ import type { Db } from '../postgres/pool.ts';
 import { encodeRows, storeRowsSql } from '../events/archive.ts';
 import type { ArchiveRow } from '../events/archive.ts';
 import { RING_LOW } from './fairness.ts';
-import { IN_RING, OUTSIDE, ringCount, THREADS_TURN } from './ring.ts';
+import { firstOutside, IN_RING, ringCount, threadsTurn } from './ring.ts';
+import { PENDING } from './active.ts';
 import { FAILURES_MAX } from './lease.ts';
 import type { CancelAction, RunKwargs, RunUser } from './run.ts';
 
@@ -78,8 +79,9 @@ interface ClaimRow {
  * `$1` is the worker, `$2` the lease in ms, `$4` whether a run on its last chance may be taken. A pending run is
  * taken in the order of its thread.
  */
-const ELIGIBLE = `
-  r.status = 'pending' AND r.eligible_at <= now() AND ($4 OR r.failures <> ${FAILURES_MAX - 1}) AND ${THREADS_TURN}`;
+const ELIGIBLE = threadsTurn(
+  `r.eligible_at <= now() AND ($4 OR r.failures <> ${FAILURES_MAX - 1})`,
+);
 
 /** Not one that must wait for its key's limit. */
 const ADMITTED = '(r.ring_at IS NOT NULL OR NOT r.held)';
@@ -92,8 +94,8 @@ const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): s
       AND NOT EXISTS (SELECT 1 FROM checkpoints k WHERE k.thread_id = t.thread_id) AS fresh
     FROM threads t JOIN candidate USING (thread_id) FOR NO KEY UPDATE OF t ${wait}
   ), taken AS MATERIALIZED (
-    SELECT r.run_id FROM runs r JOIN thread USING (thread_id)
-    WHERE r.run_id IN (SELECT run_id FROM candidate) AND ${still} FOR UPDATE OF r SKIP LOCKED
+    SELECT r.run_id FROM candidate JOIN thread USING (thread_id) JOIN runs r USING (run_id)
+    WHERE ${still} FOR UPDATE OF r SKIP LOCKED
   ), claimed AS (
     UPDATE runs r SET status = 'running', attempt = r.attempt + 1, term = thread.term, worker_id = $1,
       lease_expires_at = now() + $2 * interval '1 ms', started_at = coalesce(r.started_at, clock_timestamp()),
@@ -114,13 +116,13 @@ const claimSql = (candidate: string, still: string, wait: '' | 'SKIP LOCKED'): s
     c.failures, c.cancel_action, c.first_seq, extract(epoch FROM now() - c.eligible_at)::float8 AS due_seconds,
     thread.log_clean, thread.log_term, thread.archived_seq, thread.fresh, c.fair_key,
     ${ringCount('c.fair_key', RING_LOW)} < ${RING_LOW}
-      AND EXISTS (SELECT 1 FROM runs o WHERE o.fair_key = c.fair_key AND ${OUTSIDE('o')}) AS refill,
-    EXISTS (SELECT 1 FROM runs o WHERE ${IN_RING('o')} AND o.run_id <> c.run_id) AS more
+      AND ${firstOutside('c.fair_key')} IS NOT NULL AS refill,
+    (SELECT o.run_id FROM runs o WHERE ${IN_RING('o')} AND o.run_id <> c.run_id ORDER BY o.ring_at, o.position LIMIT 1) IS NOT NULL AS more
   FROM claimed c JOIN thread USING (thread_id) LEFT JOIN assistants a ON a.assistant_id = c.assistant_id`;
 
 const CLAIM_ONE = claimSql(
-  `SELECT r.run_id, r.thread_id FROM runs r WHERE r.run_id = $3 AND ${ELIGIBLE} AND ${ADMITTED}`,
-  `r.status = 'pending'`,
+  `SELECT r.run_id, r.thread_id FROM runs r WHERE r.run_id = $3 AND ${PENDING('r')} AND ${ELIGIBLE} AND ${ADMITTED}`,
+  PENDING('r'),
   '',
 );
 
@@ -130,7 +132,7 @@ const claimFirst = (condition: string, order: string): string =>
     `SELECT r.run_id, r.thread_id FROM runs r JOIN threads t USING (thread_id)
    WHERE ${condition} AND ${ELIGIBLE}
    ORDER BY ${order}, r.position LIMIT 1 FOR NO KEY UPDATE OF t, r SKIP LOCKED`,
-    `r.status = 'pending'`,
+    PENDING('r'),
     'SKIP LOCKED',
   );
 
@@ -140,8 +142,9 @@ const CLAIM_NEXT = claimFirst(
   `${IN_RING('r')} AND ($3 = 0 OR EXISTS (SELECT 1 FROM runs r WHERE ${IN_RING('r')} AND ${ELIGIBLE} AND ${WAITS_LONG}))`,
   'r.ring_at',
 );
+// In the order of another index (runs_pending), whose condition this is.
 const CLAIM_OUTSIDE = claimFirst(
-  `${OUTSIDE('r')} AND NOT r.held AND ${WAITS_LONG}`,
+  `r.status = 'pending' AND r.ring_at IS NULL AND NOT r.held AND ${WAITS_LONG}`,
   'r.eligible_at',
 );
 

@@ -10,6 +10,7 @@ import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
 import { EVERYTHING, visibleSql } from '../postgres/visibility.ts';
 import type { Visibility } from '../postgres/visibility.ts';
+import { firstPendingOf, runningOf } from './active.ts';
 import { cancelActiveRuns } from './cancel.ts';
 import type { CancelHint } from './cancel.ts';
 import { fairKeyOf, limitOf, NO_FAIRNESS, RING_WINDOW } from './fairness.ts';
@@ -120,10 +121,8 @@ const ON_THREAD = {
   name: 'create-run',
   text: `
   WITH thread AS MATERIALIZED (
-    SELECT thread_id, active_runs, active_runs = 0 OR NOT EXISTS (
-        SELECT 1 FROM runs x WHERE x.thread_id = $1 AND (x.status = 'running'
-          OR x.status = 'pending' AND x.eligible_at <= clock_timestamp() + $7 * interval '1 second')
-      ) AS free
+    SELECT thread_id, active_runs, active_runs = 0 OR ${runningOf('$1')} IS NULL
+        AND coalesce(${firstPendingOf('$1', 'eligible_at')} > clock_timestamp() + $7 * interval '1 second', true) AS free
     FROM threads WHERE thread_id = $1 AND ${visibleSql('metadata', '$15')} FOR NO KEY UPDATE
   ), run AS (
     INSERT INTO runs (${COLUMNS})

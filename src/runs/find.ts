@@ -4,6 +4,7 @@ import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
 import { visibleThreadSql } from '../postgres/visibility.ts';
 import type { Visibility } from '../postgres/visibility.ts';
+import { runningOf } from './active.ts';
 import { isTerminal, RUN_COLUMNS, RunNotFoundError, ThreadBusyError } from './run.ts';
 import type { RunRow, RunStatus } from './run.ts';
 
@@ -114,7 +115,7 @@ export async function deleteRun(
     // A state update that has read what goes now is refused, as by a claim. A running run keeps its term.
     await db.query(
       `UPDATE threads SET term = term + 1 WHERE thread_id = $1
-         AND NOT EXISTS (SELECT 1 FROM runs WHERE thread_id = $1 AND status = 'running')`,
+         AND ${runningOf('$1')} IS NULL`,
       [threadId],
     );
     await deleteRunCheckpoints(db, runId);

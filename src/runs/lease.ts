@@ -1,5 +1,6 @@
 /** Leases, on Postgres' clock: renewing them, giving them back, and taking them from the dead. */
 import type { Db } from '../postgres/pool.ts';
+import { threadsTurn } from './ring.ts';
 import type { CancelAction } from './run.ts';
 
 /** Attempts that may be lost or fail before the run ends as error. */
@@ -78,9 +79,7 @@ export async function overdueRuns(db: Db, ageMs: number): Promise<Requeued[]> {
     text: `SELECT r.run_id, r.attempt FROM runs r
            WHERE r.status = 'pending' AND r.eligible_at < now() - $1 * interval '1 ms'
              AND (r.ring_at IS NOT NULL OR NOT r.held)
-             AND NOT EXISTS (SELECT 1 FROM runs x WHERE x.thread_id = r.thread_id AND x.status = 'running')
-             AND NOT EXISTS (SELECT 1 FROM runs x WHERE x.thread_id = r.thread_id AND x.status = 'pending'
-               AND (x.eligible_at, x.position) < (r.eligible_at, r.position))
+             AND ${threadsTurn()}
            ORDER BY r.eligible_at, r.position LIMIT $2`,
     values: [ageMs, OVERDUE_ROWS_MAX],
   });

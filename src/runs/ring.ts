@@ -6,6 +6,7 @@
  */
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
+import { firstPendingOf, runningOf } from './active.ts';
 import { limitOf, RING_WINDOW, TURN_MS } from './fairness.ts';
 import type { FairnessRules } from './fairness.ts';
 import type { Requeued } from './lease.ts';
@@ -15,17 +16,24 @@ const SWEEP_KEYS_MAX = 200;
 
 /** In the ring, as the partial indexes say it. */
 export const IN_RING = (alias: string): string =>
-  `${alias}.status = 'pending' AND ${alias}.ring_at IS NOT NULL`;
+  `CASE ${alias}.status WHEN 'pending' THEN ${alias}.ring_at IS NOT NULL ELSE false END`;
 export const OUTSIDE = (alias: string): string =>
-  `${alias}.status = 'pending' AND ${alias}.ring_at IS NULL`;
-/** The thread is free, and this is the first of its pending runs. */
-export const THREADS_TURN = `
-  NOT EXISTS (SELECT 1 FROM runs x WHERE x.thread_id = r.thread_id AND x.status = 'running')
-  AND NOT EXISTS (SELECT 1 FROM runs x WHERE x.thread_id = r.thread_id AND x.status = 'pending'
-    AND x.eligible_at <= now() AND (x.eligible_at, x.position) < (r.eligible_at, r.position))`;
+  `CASE ${alias}.status WHEN 'pending' THEN ${alias}.ring_at IS NULL ELSE false END`;
+/**
+ * The thread is free, and the pending run `r` is the first of its pending runs. A CASE, so that the planner counts with
+ * many (active.ts).
+ * @param and of the run itself, looked at first
+ */
+export const threadsTurn = (and = 'true'): string => `
+  CASE WHEN ${and} AND ${runningOf('r.thread_id')} IS NULL
+    THEN ${firstPendingOf('r.thread_id', 'run_id')} = r.run_id ELSE false END`;
 /** At most `max` is counted. */
 export const ringCount = (key: string, max: string | number): string =>
-  `(SELECT count(*)::int FROM (SELECT 1 FROM runs o WHERE o.fair_key = ${key} AND ${IN_RING('o')} LIMIT ${max}) AS counted)`;
+  `(SELECT count(*)::int FROM (SELECT 1 FROM runs o WHERE o.fair_key = ${key} AND ${IN_RING('o')}
+    ORDER BY o.priority, o.ring_at LIMIT ${max}) AS counted)`;
+/** A run of the key that is outside, or null. */
+export const firstOutside = (key: string): string =>
+  `(SELECT o.run_id FROM runs o WHERE o.fair_key = ${key} AND ${OUTSIDE('o')} ORDER BY o.due, o.position LIMIT 1)`;
 /**
  * ringPlaceOf in SQL.
  * @param own what a run's priority is worth stands in its row (eligible_at - due): OWN_PLACE
@@ -50,12 +58,14 @@ const admitSql = (held: boolean): string => `
     SELECT c.run_id, row_number() OVER (PARTITION BY room.key, c.priority ORDER BY c.due, c.position) AS nth
     FROM room, LATERAL (
       SELECT r.run_id, r.priority, r.due, r.position FROM runs r
-      WHERE r.fair_key = room.key AND ${OUTSIDE('r')} AND r.eligible_at <= now() AND ${held ? '' : 'NOT'} r.held AND ${THREADS_TURN}
+      WHERE r.fair_key = room.key AND ${OUTSIDE('r')} AND ${threadsTurn(`r.eligible_at <= now() AND ${held ? '' : 'NOT'} r.held`)}
       ORDER BY r.due, r.position LIMIT room.room FOR UPDATE OF r SKIP LOCKED
     ) AS c
   )
   UPDATE runs r SET ring_at = ${ringPlace(OWN_PLACE, 'r.fair_key', 'r.priority', 'chosen.nth')}
   FROM chosen WHERE r.run_id = chosen.run_id AND ${OUTSIDE('r')}
+    -- by their keys: more are expected than come, for which it would read the table
+    AND r.run_id = ANY(ARRAY(SELECT run_id FROM chosen))
   RETURNING r.run_id, r.attempt, r.eligible_at > r.updated_at + interval '10 ms' AS delayed`;
 
 const ADMIT = admitSql(false);
@@ -106,7 +116,8 @@ export async function heldKeys(db: Db, keys: readonly string[]): Promise<string[
   const { rows } = await db.query<{ key: string }>({
     name: 'held-keys',
     text: `SELECT k.key FROM unnest($1::text[]) AS k(key)
-           WHERE EXISTS (SELECT 1 FROM runs r WHERE r.fair_key = k.key AND ${OUTSIDE('r')} AND r.held)`,
+           WHERE (SELECT r.held FROM runs r WHERE r.fair_key = k.key AND ${OUTSIDE('r')} AND r.held
+             ORDER BY r.due, r.position LIMIT 1)`,
     values: [keys],
   });
   return rows.map((row) => row.key);

@@ -1,0 +1,21 @@
+/**
+ * Runs that wait and runs that run, as the partial indexes of migration 0022 say it: in a form whose selectivity the
+ * planner cannot know, so that it counts with many. It takes what ANALYZE saw for what is there, mostly none, and the
+ * claim of one run then looked at all that wait, for each that waits. Who wants all of them, whatever their thread or
+ * place (sweeper, metrics), says `status = 'pending'`, which other indexes have.
+ *
+ * The other side: of many the planner expects to find one anywhere, and reads the table. So a look for one says which
+ * (ORDER BY … LIMIT 1), which only an index gives at once.
+ */
+export const PENDING = (alias: string): string =>
+  `CASE ${alias}.status WHEN 'pending' THEN true ELSE false END`;
+export const RUNNING = (alias: string): string =>
+  `CASE ${alias}.status WHEN 'running' THEN true ELSE false END`;
+
+/** The id of the run that runs on a thread; there is one at most. */
+export const runningOf = (thread: string): string =>
+  `(SELECT x.run_id FROM runs x WHERE x.thread_id = ${thread} AND ${RUNNING('x')})`;
+/** A column of the first of a thread's pending runs, by time and then order. */
+export const firstPendingOf = (thread: string, column: string): string =>
+  `(SELECT x.${column} FROM runs x WHERE x.thread_id = ${thread} AND ${PENDING('x')}
+    ORDER BY x.eligible_at, x.position LIMIT 1)`;
