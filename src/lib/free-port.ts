@@ -9,13 +9,27 @@ const LOWEST = 12_000;
 const HIGHEST = 32_000;
 /** Tries before the system is asked for one after all. */
 const TRIES_MAX = 50;
+/** The last that were given out: whoever has one may be about to bind it. */
+const GIVEN_MAX = 1_000;
+const given = new Set<number>();
 
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < TRIES_MAX; tries++) {
-    const port = await bound(randomInt(LOWEST, HIGHEST)).catch(() => undefined);
+    const wanted = randomInt(LOWEST, HIGHEST);
+    if (given.has(wanted)) continue;
+    remember(wanted);
+    const port = await bound(wanted).catch(() => undefined);
     if (port !== undefined) return port;
   }
   return await bound(0);
+}
+
+function remember(port: number): void {
+  given.add(port);
+  for (const oldest of given) {
+    if (given.size <= GIVEN_MAX) return;
+    given.delete(oldest);
+  }
 }
 
 /** @returns the port once it was bound and let go. Rejects when it is taken */

@@ -6,13 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { freePort } from '../../src/lib/free-port.ts';
 import { createEmptyDatabase } from '../support/postgres.ts';
 import type { TestDatabase } from '../support/postgres.ts';
+import { signal } from '../support/process-family.ts';
 import { startMillrace } from '../support/processes.ts';
 import type { TestProcess } from '../support/processes.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 const UI_PROJECT = fileURLToPath(new URL('../support/ui-project/langgraph.json', import.meta.url));
 const GRAPHS = fileURLToPath(new URL('./graphs/langgraph.json', import.meta.url));
-const WAIT = { timeoutMs: 20_000 };
+const WAIT = { timeoutMs: 60_000 };
 
 let database: TestDatabase;
 let env: Record<string, string>;
@@ -48,7 +49,7 @@ async function start(command: string): Promise<TestProcess> {
     env: { ...env, WORKER_ID: command },
   });
   started.push(process);
-  await process.waitForOutput(/ready.*[\s\S]*ready/);
+  await process.waitForOutput(/ready.*[\s\S]*ready/, 90_000);
   return process;
 }
 
@@ -107,14 +108,13 @@ test('two processes share the port, and two execute; one that is killed is start
 
   for (const group of [serve, worker]) {
     // As a terminal and systemd do: all of them are told at once, and the parent tells its children, too.
-    const stopped = group.stop();
-    for (const pid of readyPids(group).slice(1)) process.kill(pid, 'SIGINT');
-    expect(await stopped).toBe(0);
+    for (const pid of readyPids(group).slice(1)) signal(pid, 'SIGINT');
+    expect(await group.stop()).toBe(0);
     expect(group.output().match(/millrace (serve|worker) stopped/g)).toHaveLength(2);
     const alive = await Promise.all(readyPids(group).map(isAlive));
     expect(alive).toEqual([false, false, false]);
   }
-}, 120_000);
+}, 240_000);
 
 test('the components of the project are built once, and each process has them, also one that is started again', async () => {
   const temporary = mkdtempSync(join(tmpdir(), 'millrace-processes-'));
@@ -126,7 +126,7 @@ test('the components of the project are built once, and each process has them, a
       PORT: String(port),
       TMPDIR: temporary,
     },
-    readyTimeoutMs: 60_000,
+    readyTimeoutMs: 90_000,
     readyLine: /serve ready.*[\s\S]*serve ready/,
   });
   started.push(built);
@@ -150,7 +150,7 @@ test('the components of the project are built once, and each process has them, a
   expect(await built.stop()).toBe(0);
   expect(folders()).toEqual([]);
   rmSync(temporary, { recursive: true });
-});
+}, 240_000);
 
 test('processes end with the one that started them', async () => {
   const worker = await start('worker');
@@ -158,7 +158,7 @@ test('processes end with the one that started them', async () => {
   const pids = readyPids(worker);
   expect(pids).toHaveLength(2);
   await waitUntil(async () => !(await Promise.all(pids.map(isAlive))).includes(true), WAIT);
-});
+}, 240_000);
 
 test.each([
   [

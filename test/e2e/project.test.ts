@@ -1,5 +1,5 @@
 /** `millrace dev` in a user's project: how its modules are read, what a change does, what a mistake says. */
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../../src/lib/free-port.ts';
@@ -72,7 +72,11 @@ test.each([
 test('a changed file is in force a moment later', async () => {
   const millrace = await dev();
   expect(await wait()).toEqual({ said: 'first' });
-  writeFileSync(join(folder, 'src/agent.ts'), graphOf('second'));
+  // Whole at once: a file that is being written would be a change of its own.
+  const elsewhere = createTempFolder('change');
+  writeFileSync(join(elsewhere, 'agent.ts'), graphOf('second'));
+  renameSync(join(elsewhere, 'agent.ts'), join(folder, 'src/agent.ts'));
+  removeTempFolder(elsewhere);
   await millrace.waitForOutput(/changed, starting again[\s\S]*ready/);
   await waitUntil(async () => (await fetch(`http://127.0.0.1:${port}/ok`)).ok, {
     timeoutMs: 20_000,

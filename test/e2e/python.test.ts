@@ -56,7 +56,7 @@ try {
           }
           return talk.ended !== null;
         },
-        { timeoutMs: 50_000, what: 'the conversation to end' },
+        { timeoutMs: 100_000, what: 'the conversation to end' },
       );
     } catch (cause) {
       const output = talk.output();

@@ -127,9 +127,10 @@ describe.each([{ redis: true }, { redis: false }])('with redis: $redis', ({ redi
       const threadId = await newThread();
       const run = await client.runs.create(threadId, 'counter', count(4, 5_000, deaf));
       // Not only claimed: cancelled before its first checkpoint it would leave nothing to go on from.
-      await waitUntil(async () => (await client.threads.getState(threadId)).next.length > 0, {
-        timeoutMs: 20_000,
-      });
+      await waitUntil(
+        async () => (await client.threads.getState(threadId)).next.includes('count'),
+        { timeoutMs: 20_000 },
+      );
       const stream = collect(client.runs.joinStream(threadId, run.run_id));
       await other.runs.cancel(threadId, run.run_id, true);
       expect(await statusOf(threadId, run.run_id)).toBe('interrupted');

@@ -96,7 +96,10 @@ describeWith('prometheus', 'prometheus', 'alerts about losses', (binary) => {
   test('Redis and a worker are lost together, with events that readers have seen', async () => {
     const { cluster, prometheus } = alerts;
     const counted = 'sum(millrace_rewinds_total)';
-    expect((await prometheus.query(counted))['{}']).toBe(0);
+    await waitUntil(async () => (await prometheus.query(counted))['{}'] === 0, {
+      timeoutMs: WAIT_MS,
+      what: 'no reader to be counted',
+    });
     // One step: a checkpoint would take its events to Postgres.
     const { threadId, runId } = await alerts.begin({ steps: 1, events: 130, eventMs: 150 });
     const steady = cluster.join(threadId, runId);

@@ -32,7 +32,10 @@ const written = (file: string): string => readFileSync(file, 'utf8');
 describe('with hints', () => {
   let cluster: Cluster;
   beforeAll(async () => {
-    cluster = await startCluster({ workers: 0, env: { CANCEL_DEADLINE_SECS: '1' } });
+    cluster = await startCluster({
+      workers: 0,
+      env: { CANCEL_DEADLINE_SECS: '1', WORKER_HEARTBEAT_TTL: '4' },
+    });
     // One job at a time, so that a second run has to wait.
     await cluster.startWorker('w1', { N_JOBS_PER_WORKER: '1' });
   });
@@ -170,7 +173,7 @@ describe('[35] without hints', () => {
   beforeAll(async () => {
     cluster = await startCluster({
       workers: 0,
-      env: { CANCEL_DEADLINE_SECS: String(DEADLINE_MS / 1_000) },
+      env: { CANCEL_DEADLINE_SECS: String(DEADLINE_MS / 1_000), WORKER_HEARTBEAT_TTL: '4' },
     });
     const { hostname, port } = new URL(cluster.databaseUrl);
     listen = await startTcpProxy({ host: hostname, port: Number(port) });

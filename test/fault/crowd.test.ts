@@ -109,8 +109,13 @@ onLinux(
         timeoutMs: 30_000,
         what: 'the server to have let go of all',
       });
-      const { body } = await cluster.request('GET', '/metrics');
-      expect(body).toMatch(/^millrace_sse_clients(?:\{.*\})? 0$/m);
+      await waitUntil(
+        async () => {
+          const { body } = await cluster.request('GET', '/metrics');
+          return /^millrace_sse_clients(?:\{.*\})? 0$/m.test(String(body));
+        },
+        { timeoutMs: 30_000, what: 'no stream to be counted' },
+      );
     } finally {
       for (const socket of sockets) socket.destroy();
     }

@@ -103,7 +103,7 @@ describe('with room in Redis', () => {
 
   test('[12] Postgres killed again and again under 6 runs: events go on through Redis, the archive catches up', async () => {
     const runs = await Promise.all(
-      Array.from({ length: 6 }, () => begin({ steps: 2, events: 900, eventMs: 10 })),
+      Array.from({ length: 6 }, () => begin({ steps: 2, events: 900, eventMs: 20 })),
     );
     for (const { visitor } of runs) await visitor.now.until(20);
     for (let round = 0; round < 3; round++) {

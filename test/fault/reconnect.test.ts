@@ -89,7 +89,7 @@ async function seqsInRedis(threadId: string): Promise<{ first: number; last: num
 async function beginSeam(): Promise<
   TestRun & { archived: number; had: readonly SseEvent[]; release: () => Promise<void> }
 > {
-  const run = await begin({ steps: 1, events: 250, eventMs: 8 });
+  const run = await begin({ steps: 1, events: 1_000, eventMs: 8 });
   await waitUntil(async () => (await archivedSeq(run.threadId)) >= 40, {
     timeoutMs: 30_000,
     what: 'the archive to have 40 events',
@@ -158,7 +158,7 @@ test('[21] a position that is exactly the last trimmed event is no gap: no rewin
 test('[22] a trim between the page from Postgres and the read from Redis loses no event', async () => {
   line.delay(LINE_MS);
   try {
-    const run = await begin({ steps: 6, events: 100, eventMs: 3 });
+    const run = await begin({ steps: 6, events: 300, eventMs: 3 });
     const visitors = Array.from({ length: 15 }, () => openVisitor(run.stream(farUrl)));
     // Each comes back as soon as it has something, so that its reader is nearly always between the two.
     await Promise.all(
@@ -204,7 +204,7 @@ test('[29] the end that overtakes the last events on their way to a reader waits
 });
 
 test('[25] a client that joins before the run starts waits, and gets its first event', async () => {
-  const run = await begin({ steps: 2, events: 10 }, { after_seconds: 5 });
+  const run = await begin({ steps: 2, events: 10 }, { after_seconds: 10 });
   const visitors = [openVisitor(run.stream()), openVisitor(run.stream(farUrl))];
   for (const { now } of visitors) await waitUntil(() => now.status === 200, { timeoutMs: 30_000 });
   expect((await cluster.row(run.runId)).status).toBe('pending');

@@ -22,6 +22,7 @@ beforeAll(async () => {
 afterEach(() => {
   // Of a test that failed in between.
   line.flow('down');
+  for (const worker of cluster.workers.values()) worker.thaw();
 });
 afterAll(async () => {
   await cluster.stop();
@@ -34,6 +35,9 @@ const streamOf = (base: string, run: { threadId: string; runId: string }): strin
 test('[62] 40 streamed runs on one worker with 4 slots: the rest wait as pending, run in order, and all end', async () => {
   const runs: { threadId: string; runId: string; expected: number }[] = [];
   const visitors: Visitor[] = [];
+  // Until all are there: the first are not to be over before the last are made.
+  const worker = cluster.workers.get('w1');
+  worker?.freeze();
   for (let i = 0; i < 40; i++) {
     const threadId = await cluster.createThread();
     const runId = await cluster.createRun(threadId, { steps: 2, events: 10, eventMs: 15 });
@@ -41,6 +45,7 @@ test('[62] 40 streamed runs on one worker with 4 slots: the rest wait as pending
     runs.push(run);
     visitors.push(openVisitor(streamOf(cluster.url, run)));
   }
+  worker?.thaw();
   const most = { running: 0, pending: 0 };
   await waitUntil(
     async () => {

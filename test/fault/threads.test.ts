@@ -179,14 +179,17 @@ test('[66] 150 cancels that race with completion: row, stream and answer agree e
 });
 
 test('[41] the only worker is lost and nobody starts another: the run waits, its cancel ends it, its stream and its thread', async () => {
-  const alone = await startCluster({ workers: 1, env: { CANCEL_DEADLINE_SECS: '1' } });
+  const alone = await startCluster({
+    workers: 1,
+    env: { CANCEL_DEADLINE_SECS: '1', WORKER_HEARTBEAT_TTL: '4' },
+  });
   try {
     const threadId = await alone.createThread();
     const runId = await alone.createRun(threadId, { steps: 50, events: 20, eventMs: 10 });
     const client = alone.join(threadId, runId);
     await client.until(20);
     await alone.workers.get('w1')?.kill();
-    // Lease and sweep: 1.5 s and 0.3 s.
+    // Lease and sweep: 4 s and 0.3 s.
     await waitUntil(async () => (await alone.row(runId)).status === 'pending', {
       timeoutMs: 30_000,
       what: 'the run to be given up for the next worker',

@@ -12,7 +12,7 @@ import {
 
 const WAIT = { timeoutMs: 60_000 };
 /** Who is not killed keeps what it holds, on a busy machine, too. */
-const LEASES = { ...PATIENT, BUS_LEASE_SECS: '3' };
+const LEASES = { ...PATIENT, BUS_LEASE_SECS: '6' };
 /** Executes, and answers no questions. */
 const ASKER = { AGENT_SLOTS: '0', N_JOBS_PER_WORKER: '10' };
 

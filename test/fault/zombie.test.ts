@@ -19,7 +19,11 @@ beforeAll(async () => {
   // The zombie hears of its loss with the next renewal: late enough that it writes before.
   cluster = await startCluster({
     workers: 2,
-    env: { WORKER_STALL_LIMIT: '0.5', WORKER_HEARTBEAT_INTERVAL: '0.7' },
+    env: {
+      WORKER_STALL_LIMIT: '0.5',
+      WORKER_HEARTBEAT_INTERVAL: '1.4',
+      WORKER_HEARTBEAT_TTL: '4',
+    },
   });
 });
 afterEach(() => {
@@ -48,15 +52,16 @@ test('[2] events of a worker that wakes after its run was taken are fenced', asy
   const once = markFile(folder);
   const trace = markFile(folder);
   const runId = await cluster.createRun(threadId, {
-    steps: 24,
+    steps: 40,
     events: 15,
     eventMs: 25,
     atStep: 2,
     then: 'block',
-    forMs: 5_000,
+    forMs: 9_000,
     once,
     trace,
-    burst: 300,
+    // More than the next attempt has written when it wakes, and 5 s of its writing besides.
+    burst: 600,
   });
   const client = cluster.join(threadId, runId);
   await waitUntil(() => readFileSync(trace, 'utf8').includes('misbehaved'), {
@@ -65,12 +70,12 @@ test('[2] events of a worker that wakes after its run was taken are fenced', asy
   });
   // It has appended by now, or is about to. In Redis its events would stand in the way of the live ones.
   const before = client.events.length;
-  await client.until((events) => events.length >= before + 40, 2_500);
+  await client.until((events) => events.length >= before + 40, 5_000);
   expect(await cluster.row(runId)).toMatchObject({ status: 'running', attempt: 2 });
   await client.end();
 
   const clients = [[client]];
-  expect(await violationsIn(cluster, { threadId, runId, clients, expected: 360 })).toEqual([]);
+  expect(await violationsIn(cluster, { threadId, runId, clients, expected: 600 })).toEqual([]);
   expect(await cluster.row(runId)).toMatchObject({ status: 'success', attempt: 2, failures: 1 });
   const attempts = await checkpointAttempts(threadId);
   expect(attempts).toEqual(sorted(attempts));
@@ -89,7 +94,7 @@ test('[2] checkpoints and the end of a worker that wakes after its run has ended
     events: 0,
     atStep: 2,
     then: 'block',
-    forMs: 5_000,
+    forMs: 9_000,
     once,
     trace,
   } as const;

@@ -206,6 +206,6 @@ async function startSentinel(
   const process = await startProcess(redisBinary(), [file, '--sentinel'], {
     readyLine: /Sentinel ID is/,
   });
-  await waitUntil(async () => (await command(port, ['PING'])) === '+PONG', { timeoutMs: 10_000 });
+  await waitUntil(async () => (await command(port, ['PING'])) === '+PONG', { timeoutMs: 30_000 });
   return { process, folder, port };
 }

@@ -61,8 +61,15 @@ async function createDatabase(
       (dropped ??= (async () => {
         // A test that failed may have left a connection taken.
         await Promise.race([pool.end(), delay(POOL_END_MS_MAX, undefined, { ref: false })]);
+        // Sessions that are thrown out may take longer than Postgres waits for them.
         await withPool(serverUrl, (admin) =>
-          admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`),
+          waitUntil(
+            async () => {
+              await admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+              return true;
+            },
+            { timeoutMs: 30_000, what: `${name} to be free` },
+          ),
         );
       })()),
   };

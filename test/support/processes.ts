@@ -84,7 +84,7 @@ export async function startProcess(
       timeoutMs: options.readyTimeoutMs ?? 60_000,
       what: `${args.join(' ')} to be ready`,
     });
-    if (started.ended !== null && (options.readyLine ?? options.readyUrl) !== undefined)
+    if (started.ended !== null && !wasReady(started, options))
       throw new Error(`${args.join(' ')} ended with ${started.ended} before it was ready`);
   } catch (cause) {
     const output = started.output();
@@ -95,6 +95,10 @@ export async function startProcess(
   }
   return started;
 }
+
+/** Of one that has ended: who says so may have been killed, or have killed itself, right after. */
+const wasReady = (started: TestProcess, { readyLine, readyUrl }: ProcessOptions): boolean =>
+  readyUrl === undefined && readyLine?.test(started.output()) !== false;
 
 async function isReady(started: TestProcess, options: ProcessOptions): Promise<boolean> {
   if (started.ended !== null) return true;

@@ -3,6 +3,7 @@ import type { LogBackend, LogOwner } from '../../../src/events/backend.ts';
 import { readPage } from '../../../src/events/page.ts';
 import { beginRun, claimTerm, endRun, loseLease, startTestApp } from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 
 const events = (...names: string[]) =>
   names.map((name) => ({ type: 'custom', data: JSON.stringify(name) }));
@@ -18,14 +19,22 @@ describe.each(['redis', 'direct'] as const)('%s', (name) => {
     await app.stop();
   });
 
-  async function names(owner: LogOwner): Promise<string[]> {
-    const page = await readPage(
-      app.core.reader,
-      owner.threadId,
-      { seq: 0, term: undefined },
-      owner.runId,
+  /** The run's log is `expected`. Asked until it holds so many: a page that is read while the archiver moves events may lack some. */
+  async function expectLog(owner: LogOwner, expected: readonly string[]): Promise<void> {
+    const found = await waitUntil(
+      async () => {
+        const page = await readPage(
+          app.core.reader,
+          owner.threadId,
+          { seq: 0, term: undefined },
+          owner.runId,
+        );
+        const events = page?.events ?? [];
+        return events.length >= expected.length ? events : undefined;
+      },
+      { timeoutMs: 20_000, what: `${expected.length} events` },
     );
-    return (page?.events ?? []).map((event) => JSON.parse(event.data) as string);
+    expect(found.map((event) => JSON.parse(event.data) as string)).toEqual(expected);
   }
 
   test('stores batches in order under dense seqs', async () => {
@@ -35,7 +44,7 @@ describe.each(['redis', 'direct'] as const)('%s', (name) => {
       last: 2,
     });
     expect(await backend.append(owner, 3, events('c'))).toMatchObject({ status: 'OK', last: 3 });
-    expect(await names(owner)).toEqual(['a', 'b', 'c']);
+    await expectLog(owner, ['a', 'b', 'c']);
   });
 
   test('a batch that is sent again is stored once', async () => {
@@ -44,7 +53,7 @@ describe.each(['redis', 'direct'] as const)('%s', (name) => {
     const again = await backend.append(owner, 1, events('a', 'b'));
     expect(['DUP', 'OK']).toContain(again.status);
     expect(again.last).toBe(2);
-    expect(await names(owner)).toEqual(['a', 'b']);
+    await expectLog(owner, ['a', 'b']);
   });
 
   test('of a batch that is half there the other half is stored', async () => {
@@ -54,14 +63,14 @@ describe.each(['redis', 'direct'] as const)('%s', (name) => {
       status: 'OK',
       last: 3,
     });
-    expect(await names(owner)).toEqual(['a', 'b', 'c']);
+    await expectLog(owner, ['a', 'b', 'c']);
   });
 
   test('a batch above a hole is refused and tells where the hole begins', async () => {
     const owner = await beginRun(app);
     await backend.append(owner, 1, events('a'));
     expect(await backend.append(owner, 3, events('c'))).toMatchObject({ status: 'GAP', last: 1 });
-    expect(await names(owner)).toEqual(['a']);
+    await expectLog(owner, ['a']);
   });
 
   test('an empty batch changes nothing and tells the watermark', async () => {
@@ -81,7 +90,7 @@ describe.each(['redis', 'direct'] as const)('%s', (name) => {
     expect(now.start).toBe(2);
     expect(await backend.append(old, 2, events('zombie'))).toMatchObject({ status: 'FENCED' });
     expect(await backend.append(now, 2, events('b'))).toMatchObject({ status: 'OK', last: 2 });
-    expect(await names(now)).toEqual(['a', 'b']);
+    await expectLog(now, ['a', 'b']);
   });
 
   test('the next run of the thread goes on above the last one', async () => {
@@ -98,7 +107,7 @@ describe.each(['redis', 'direct'] as const)('%s', (name) => {
     expect(second).toMatchObject({ start: 3, runFirst: 3, attempt: 1 });
     expect(await backend.append(second, 3, events('c'))).toMatchObject({ status: 'OK', last: 3 });
     expect(await backend.append(first, 3, events('late'))).toMatchObject({ status: 'FENCED' });
-    expect(await names(first)).toEqual(['a', 'b']);
-    expect(await names(second)).toEqual(['c']);
+    await expectLog(first, ['a', 'b']);
+    await expectLog(second, ['c']);
   });
 });

@@ -232,7 +232,7 @@ test('schemas: of zod as it is known, of annotations the names', async () => {
   const plain = await client.assistants.getSchemas('steps');
   expect(Object.keys(plain.state_schema?.properties ?? {})).toEqual(['log', 'item']);
   await expect(client.assistants.getSchemas(randomUUID())).rejects.toThrow(NOT_FOUND);
-});
+}, 120_000);
 
 test('subgraphs: the direct ones, all of them, or one', async () => {
   const names = async (options: object): Promise<string[]> =>

@@ -155,13 +155,13 @@ async def reconnects_by_itself_in_mid_stream(client):
     thread_id = (await client.threads.create())["thread_id"]
     parts = []
     async for part in client.runs.stream(
-        thread_id, "counter", input=count(60, 40), stream_mode="custom", stream_resumable=True
+        thread_id, "counter", input=count(120, 40), stream_mode="custom", stream_resumable=True
     ):
         parts.append(part)
         if len(parts) == 10:
             print("CUT", flush=True)
-    assert counted(parts) == list(range(60)), counted(parts)
-    assert [part.id for part in parts] == [str(n) for n in range(61)]
+    assert counted(parts) == list(range(120)), counted(parts)
+    assert [part.id for part in parts] == [str(n) for n in range(121)]
 
 
 @step
@@ -189,7 +189,7 @@ async def join_stream_goes_on_after_last_event_id(client):
 async def wait_finds_its_way_back(client):
     thread_id = (await client.threads.create())["thread_id"]
     waiting = asyncio.create_task(
-        client.runs.wait(thread_id, "counter", input=count(20, 50), on_run_created=lambda _: None)
+        client.runs.wait(thread_id, "counter", input=count(100, 50), on_run_created=lambda _: None)
     )
 
     async def runs():
@@ -375,7 +375,7 @@ def synchronous(client):
 async def talk(url, function):
     # A client a step: a connection that one has lost is not the trouble of the next.
     async with get_client(url=url, api_key=None) as client:
-        await asyncio.wait_for(function(client), 30)
+        await asyncio.wait_for(function(client), 60)
 
 
 def main(url):

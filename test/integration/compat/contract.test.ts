@@ -239,7 +239,8 @@ describe('cancels', () => {
 });
 
 test('cancels of a whole crowd cost the process that tells of them nothing, and another one look each', async () => {
-  await start({}, false);
+  // Its patterns would hear the cancels of all tests that share the Redis.
+  await start({ CONTRACT_RUN_PREFIX: `r${newId().slice(-8)}` }, false);
   const { redis, names } = app.core;
   if (redis === undefined) throw new Error('no Redis');
   const { commands, subscriber } = redis;
@@ -333,7 +334,7 @@ test('garbage on every control channel is ignored, counted, and the listeners li
 describe('a foreign worker', () => {
   test('that waits on the list beside BullMQ is woken for each run and takes none from our workers; the list is bounded', async () => {
     await start({ CONTRACT_WAKE_LIST: 'true', CONTRACT_WAKE_LIST_MAX: '5' }, false);
-    const popped = foreign.brpop(`${prefix}:tasks`, 5);
+    const popped = foreign.brpop(`${prefix}:tasks`, 20);
     const first = await post({ say: ['a'] });
     expect(await popped).toEqual([`${prefix}:tasks`, '1']);
     for (let i = 0; i < 9; i++) await post({ say: ['a'] });

@@ -35,6 +35,15 @@ const all = async (owner: LogOwner): Promise<number[]> => {
   );
   return (page?.events ?? []).map((event) => Number(event.data));
 };
+/** What is there once so many are: a page that is read while the archiver moves events may lack some. */
+const allOnce = (owner: LogOwner, count: number): Promise<number[]> =>
+  waitUntil(
+    async () => {
+      const found = await all(owner);
+      return found.length >= count ? found : undefined;
+    },
+    { timeoutMs: 20_000, what: `${count} events` },
+  );
 const upTo = (n: number): number[] => Array.from({ length: n }, (_, i) => i + 1);
 
 test('FLUSHALL while a run writes loses no event', async () => {
@@ -43,22 +52,21 @@ test('FLUSHALL while a run writes loses no event', async () => {
   for (let i = 1; i <= 50; i++) {
     writer.emit('custom', String(i));
     if (i === 20 || i === 40) {
-      await waitUntil(async () => (await all(owner)).length === i, { timeoutMs: 20_000 });
+      await allOnce(owner, i);
       await redis.flushall();
     }
   }
-  await waitUntil(async () => (await all(owner)).length === 50, { timeoutMs: 20_000 });
-  expect(await all(owner)).toEqual(upTo(50));
+  expect(await allOnce(owner, 50)).toEqual(upTo(50));
 });
 
 test('while Redis is away events go to Postgres, and to Redis again when it is back', async () => {
   const owner = await beginRun(app);
   const { writer } = openWriter(owner);
   for (let i = 1; i <= 10; i++) writer.emit('custom', String(i));
-  await waitUntil(async () => (await all(owner)).length === 10, { timeoutMs: 20_000 });
+  await allOnce(owner, 10);
   await redis.kill();
   for (let i = 11; i <= 20; i++) writer.emit('custom', String(i));
-  await waitUntil(async () => (await all(owner)).length === 20, { timeoutMs: 20_000 });
+  await allOnce(owner, 20);
   await redis.restart();
   await waitUntil(() => app.core.redisLog?.available() === true, { timeoutMs: 20_000 });
   const { meta } = app.core.keys.log(owner.threadId);
@@ -71,8 +79,7 @@ test('while Redis is away events go to Postgres, and to Redis again when it is b
     },
     { timeoutMs: 20_000 },
   );
-  await waitUntil(async () => (await all(owner)).length === next - 1, { timeoutMs: 20_000 });
-  expect(await all(owner)).toEqual(upTo(next - 1));
+  expect(await allOnce(owner, next - 1)).toEqual(upTo(next - 1));
 });
 
 test('a tail that only Redis has outlives its worker', async () => {
@@ -90,13 +97,12 @@ test('a worker whose term is over stops when it asks, although Redis has forgott
   const old = await beginRun(app);
   const { writer, fenced } = openWriter(old);
   writer.emit('custom', '1');
-  await waitUntil(async () => (await all(old)).length === 1, { timeoutMs: 20_000 });
+  await allOnce(old, 1);
   await loseLease(app, old);
   const now = await claimTerm(app, old.runId);
   await redis.flushall();
   writer.emit('custom', '666');
   await waitUntil(fenced, { timeoutMs: 20_000 });
   openWriter(now).writer.emit('custom', '2');
-  await waitUntil(async () => (await all(now)).length === 2, { timeoutMs: 20_000 });
-  expect(await all(now)).toEqual([1, 2]);
+  expect(await allOnce(now, 2)).toEqual([1, 2]);
 });

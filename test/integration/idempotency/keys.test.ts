@@ -135,8 +135,10 @@ test('a stream that is asked for again is the same stream, from its start', asyn
   const after = await open();
   for (const stream of [first, during, after]) await waitUntil(() => stream.over, WAIT);
   expect(first.frames.map(({ id }) => id)).toEqual(['0', '1', '2']);
+  // On a slow machine it takes long enough for heartbeats.
+  const bytes = ({ text }: SseClient): string => text.replaceAll(': heartbeat\n', '');
   for (const stream of [during, after]) {
-    expect(stream.text).toBe(first.text);
+    expect(bytes(stream)).toBe(bytes(first));
     expect(stream.headers.get('content-location')).toBe(place);
     expect(stream.headers.get('idempotent-replayed')).toBe('true');
   }

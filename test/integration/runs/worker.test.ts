@@ -40,7 +40,7 @@ test('a lost run that comes back to the same process keeps its lease when the fi
     graph,
     environment: {
       WORKER_HEARTBEAT_INTERVAL: '0.3',
-      WORKER_HEARTBEAT_TTL: '5',
+      WORKER_HEARTBEAT_TTL: '10',
       N_JOBS_PER_WORKER: '2',
     },
   });
@@ -68,13 +68,13 @@ test('a lost run that comes back to the same process keeps its lease when the fi
     });
     const { lease_expires_at: lease } = await rowOf(app, run.runId);
     // Renewed for longer than one lease lasts.
-    const until = Number(lease) + 5_500;
+    const until = Number(lease) + 10_500;
     await waitUntil(
       async () => {
         const row = await rowOf(app, run.runId);
         return row.attempt > 2 || Number(row.lease_expires_at) > until;
       },
-      { timeoutMs: 20_000, what: 'renewals' },
+      { timeoutMs: 40_000, what: 'renewals' },
     );
     expect(await rowOf(app, run.runId)).toMatchObject({ status: 'running', attempt: 2 });
     expect(app.worker.active()).toHaveLength(1);

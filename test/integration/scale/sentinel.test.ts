@@ -35,12 +35,12 @@ test('[8] a run whose Redis fails over loses no event and is told twice of none'
   await sentinels.master.kill();
   for (let n = 5; n < 10; n++) played.emit('custom', n);
   await waitUntil(async () => (await sentinels.masterPort()) === port, {
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
     what: 'the replica to be the master',
   });
   for (let n = 10; n < 15; n++) played.emit('custom', n);
   await waitUntil(async () => core.redis?.commands.status === 'ready' && (await last()) >= 0, {
-    timeoutMs: 20_000,
+    timeoutMs: 60_000,
     what: 'commands to reach the new master',
   });
   // The writer comes back from the direct path by itself.
@@ -49,7 +49,7 @@ test('[8] a run whose Redis fails over loses no event and is told twice of none'
       played.emit('custom', 'more');
       return (await last()) > 15;
     },
-    { timeoutMs: 20_000, what: 'the log to go on in the new master' },
+    { timeoutMs: 60_000, what: 'the log to go on in the new master' },
   );
   await played.end();
   const { events, rewinds, status } = await transcript;
@@ -59,7 +59,7 @@ test('[8] a run whose Redis fails over loses no event and is told twice of none'
   expect(events.slice(0, 15).map(({ data }) => data)).toEqual(
     Array.from({ length: 15 }, (_, n) => n),
   );
-}, 120_000);
+}, 240_000);
 
 test('[8] wake-ups go to the new master, too', async () => {
   const run = newRun(app, await createThread(app));

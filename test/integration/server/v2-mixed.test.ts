@@ -38,7 +38,7 @@ function tell(run: PlayedRun, data: object, namespace: string[] = []): void {
 
 const CHANNELS = { channels: ['values', 'updates', 'custom', 'lifecycle'] };
 const until = (stream: { events: readonly unknown[] }, count: number): Promise<unknown> =>
-  waitUntil(() => stream.events.length >= count, { timeoutMs: 8_000, what: `${count} events` });
+  waitUntil(() => stream.events.length >= count, { timeoutMs: 20_000, what: `${count} events` });
 const shown = (stream: EventStream): unknown[] =>
   stream.events.map(({ event_id: id, seq, method, params: { namespace, node, data } }) => [
     id,
@@ -96,7 +96,7 @@ test('of a v2 run, v1 readers see the same as modes; the thread stream shows bot
   emit('messages', { namespace: [], timestamp: 1, data: { event: 'message-start' } });
   await run.end();
   const joined = await openSseClient(`${app.url}/threads/${threadId}/runs/${runId}/stream`);
-  await waitUntil(() => joined.over, { timeoutMs: 5_000 });
+  await waitUntil(() => joined.over, { timeoutMs: 20_000 });
   const v1 = [
     ['metadata', { run_id: runId, attempt: 1 }, '0'],
     ['values', { n: 1 }, '1'],
@@ -113,18 +113,18 @@ test('of a v2 run, v1 readers see the same as modes; the thread stream shows bot
   other.run.emit('values', { n: 9 });
   const url = `${app.url}/threads/${threadId}/stream`;
   const whole = await openSseClient(url);
-  await waitUntil(() => whole.frames.length === 9, { timeoutMs: 5_000 });
+  await waitUntil(() => whole.frames.length === 9, { timeoutMs: 20_000 });
   expect(whole.frames.map(({ event, data, id }) => [event, data, id])).toEqual([
     ...v1.map(([event, data, id]) => [event, data, String(Number(id) + 1)]),
     ['metadata', { run_id: other.runId, attempt: 1 }, '9'],
     ['values', { n: 9 }, '10'],
   ]);
   const lifecycle = await openSseClient(`${url}?stream_mode=lifecycle`);
-  await waitUntil(() => lifecycle.frames.length === 2, { timeoutMs: 5_000 });
+  await waitUntil(() => lifecycle.frames.length === 2, { timeoutMs: 20_000 });
   const states = await openSseClient(`${url}?stream_mode=state_update&stream_mode=lifecycle`, {
     headers: { 'last-event-id': '7' },
   });
-  await waitUntil(() => states.frames.length === 2, { timeoutMs: 5_000 });
+  await waitUntil(() => states.frames.length === 2, { timeoutMs: 20_000 });
   expect(states.frames.map(({ id }) => id)).toEqual(['9', '10']);
   expect((await app.call('GET', `/threads/${threadId}/stream?stream_mode=x`)).status).toBe(400);
   await other.run.end();
@@ -145,7 +145,7 @@ async function closeArchive(threadId: string): Promise<ArchiveHold> {
       );
       return rows[0]?.archived_seq === 2;
     },
-    { timeoutMs: 5_000, what: 'two archived events' },
+    { timeoutMs: 20_000, what: 'two archived events' },
   );
   return holdArchive(pool, threadId);
 }
@@ -266,7 +266,7 @@ test('what comes in the place of lost events is told after their loss, however l
     await lose(threadId, run, hold);
     const second = await playRun(app, runId);
     tell(second, { n: 10 });
-    await waitUntil(() => looks.held >= 2, { timeoutMs: 8_000, what: 'both look up the id' });
+    await waitUntil(() => looks.held >= 2, { timeoutMs: 20_000, what: 'both look up the id' });
     // It has lost nothing; what it gets the others would have by then, if nothing held them.
     const witness = await openEvents(app.url, threadId, { ...CHANNELS, since: 2 });
     tell(second, { n: 11 });

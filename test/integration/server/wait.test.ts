@@ -1,6 +1,7 @@
 import { playRun } from '../../support/play-run.ts';
 import { startTestServer } from '../../support/server.ts';
 import type { Answer, TestServer } from '../../support/server.ts';
+import { openSseClient } from '../../support/sse-client.ts';
 import { waitUntil } from '../../support/wait-until.ts';
 
 /** Looks for ended runs fail from now on. @returns ends that */
@@ -72,16 +73,26 @@ describe.each([{ redis: true }, { redis: false }])('waiting, with redis: $redis'
   });
 
   test('a long wait is kept alive by newlines, and its answer is still one JSON document', async () => {
-    const { answer, runId, threadId } = await wait();
-    const run = await playRun(app, runId);
-    const joined = app.call('GET', `/threads/${threadId}/runs/${runId}/join`);
-    // More than the interval of the newlines.
-    const beganAt = Date.now();
-    await waitUntil(() => Date.now() - beganAt > 1_300, { timeoutMs: 20_000 });
+    const created = await app.call('POST', '/threads', {});
+    const { thread_id: threadId } = created.json() as { thread_id: string };
+    const waiting = await openSseClient(`${app.url}/threads/${threadId}/runs/wait`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ assistant_id: 'test' }),
+    });
+    const place = waiting.headers.get('content-location') ?? '';
+    const run = await playRun(app, place.split('/').at(-1) ?? '');
+    const joined = await openSseClient(`${app.url}${place}/join`);
+    const both = [waiting, joined];
+    await waitUntil(() => both.every(({ text }) => text.startsWith('\n')), {
+      timeoutMs: 20_000,
+      what: 'the first newlines',
+    });
     await run.end({ state });
-    for (const one of [await answer, await joined]) {
+    for (const one of both) {
+      await waitUntil(() => one.over === 'ended', { timeoutMs: 20_000 });
       expect(one.text).toMatch(/^\n+\{"n":5\}$/);
-      expect(one.json()).toEqual({ n: 5 });
+      expect(JSON.parse(one.text)).toEqual({ n: 5 });
       expect(one.headers.get('content-type')).toBe('application/json');
     }
   });
