@@ -10,6 +10,7 @@ import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
 import { EVERYTHING, visibleSql } from '../postgres/visibility.ts';
 import type { Visibility } from '../postgres/visibility.ts';
+import { FIRST_TERM } from '../threads/first-term.ts';
 import { firstPendingOf, runningOf } from './active.ts';
 import { cancelActiveRuns } from './cancel.ts';
 import type { CancelHint } from './cancel.ts';
@@ -101,7 +102,8 @@ export async function createRunIn(
 async function createThreadRow(db: Db, { threadId, newThreadMetadata }: NewRun): Promise<boolean> {
   const { rowCount } = await db.query({
     name: 'create-thread-if-absent',
-    text: 'INSERT INTO threads (thread_id, metadata) VALUES ($1, $2) ON CONFLICT DO NOTHING',
+    text: `INSERT INTO threads (thread_id, metadata, term, log_term) SELECT $1, $2, first.term, first.term
+           FROM (SELECT ${FIRST_TERM} AS term) AS first ON CONFLICT DO NOTHING`,
     values: [threadId, newThreadMetadata],
   });
   return rowCount === 1;

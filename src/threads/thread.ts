@@ -7,6 +7,7 @@ import { visibleSql } from '../postgres/visibility.ts';
 import type { Visibility } from '../postgres/visibility.ts';
 import { deleteThreadData } from '../runs/retention.ts';
 import { ThreadBusyError, ThreadNotFoundError } from '../runs/run.ts';
+import { FIRST_TERM } from './first-term.ts';
 
 export const THREAD_STATUSES = ['idle', 'busy', 'interrupted', 'error'] as const;
 export type ThreadStatus = (typeof THREAD_STATUSES)[number];
@@ -44,7 +45,8 @@ export async function createThread(
 ): Promise<ThreadRow | undefined> {
   const { rows } = await db.query<ThreadRow>({
     name: 'create-thread',
-    text: `INSERT INTO threads (thread_id, metadata, ttl_minutes) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
+    text: `INSERT INTO threads (thread_id, metadata, ttl_minutes, term, log_term) SELECT $1, $2, $3, first.term, first.term
+           FROM (SELECT ${FIRST_TERM} AS term) AS first ON CONFLICT DO NOTHING
            RETURNING ${THREAD_COLUMNS}`,
     values: [threadId, metadata, ttlMinutes],
   });
