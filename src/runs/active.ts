@@ -15,7 +15,16 @@ export const RUNNING = (alias: string): string =>
 /** The id of the run that runs on a thread; there is one at most. */
 export const runningOf = (thread: string): string =>
   `(SELECT x.run_id FROM runs x WHERE x.thread_id = ${thread} AND ${RUNNING('x')})`;
-/** A column of the first of a thread's pending runs, by time and then order. */
+/**
+ * The order of a thread's pending runs: one that has begun goes first, whatever the clock says now, because its range of
+ * the log is open; then by time.
+ */
+export const THREADS_ORDER = (alias: string): string =>
+  `(${alias}.attempt = 0), ${alias}.eligible_at, ${alias}.position`;
+/** A column of the first of a thread's pending runs. */
 export const firstPendingOf = (thread: string, column: string): string =>
   `(SELECT x.${column} FROM runs x WHERE x.thread_id = ${thread} AND ${PENDING('x')}
-    ORDER BY x.eligible_at, x.position LIMIT 1)`;
+    ORDER BY ${THREADS_ORDER('x')} LIMIT 1)`;
+/** Its time has come, as it has for good once it has begun: Postgres' clock may go back. */
+export const DUE = (alias: string): string =>
+  `(${alias}.attempt > 0 OR ${alias}.eligible_at <= now())`;

@@ -11,7 +11,7 @@ import { encodeRows, storeRowsSql } from '../events/archive.ts';
 import type { ArchiveRow } from '../events/archive.ts';
 import { RING_LOW } from './fairness.ts';
 import { firstOutside, IN_RING, ringCount, threadsTurn } from './ring.ts';
-import { PENDING } from './active.ts';
+import { DUE, PENDING } from './active.ts';
 import { FAILURES_MAX } from './lease.ts';
 import type { CancelAction, RunKwargs, RunUser } from './run.ts';
 
@@ -79,9 +79,7 @@ interface ClaimRow {
  * `$1` is the worker, `$2` the lease in ms, `$4` whether a run on its last chance may be taken. A pending run is
  * taken in the order of its thread.
  */
-const ELIGIBLE = threadsTurn(
-  `r.eligible_at <= now() AND ($4 OR r.failures <> ${FAILURES_MAX - 1})`,
-);
+const ELIGIBLE = threadsTurn(`${DUE('r')} AND ($4 OR r.failures <> ${FAILURES_MAX - 1})`);
 
 /** Not one that must wait for its key's limit. */
 const ADMITTED = '(r.ring_at IS NOT NULL OR NOT r.held)';

@@ -10,7 +10,7 @@ import { checkpointCtes } from '../checkpoints/write-statement.ts';
 import type { CheckpointBatch } from '../checkpoints/unflushed.ts';
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
-import { PENDING, runningOf } from './active.ts';
+import { PENDING, runningOf, THREADS_ORDER } from './active.ts';
 import { OUTSIDE, OWN_PLACE, ringPlace } from './ring.ts';
 import type { CancelAction, RunKwargs, TerminalStatus } from './run.ts';
 
@@ -210,9 +210,9 @@ export async function nextRun(db: Db, threadId: string): Promise<NextRun | undef
   const { rows } = await db.query<{ run_id: string; attempt: number; delay_ms: number }>({
     name: 'next-run',
     text: `WITH next AS MATERIALIZED (
-             SELECT run_id, attempt, greatest(0, extract(epoch FROM eligible_at - now()) * 1000)::float8 AS delay_ms
+             SELECT run_id, attempt, CASE WHEN attempt > 0 THEN 0 ELSE greatest(0, extract(epoch FROM eligible_at - now()) * 1000) END::float8 AS delay_ms
              FROM runs r WHERE thread_id = $1 AND ${PENDING('r')} AND ${runningOf('$1')} IS NULL
-             ORDER BY eligible_at, position LIMIT 1
+             ORDER BY ${THREADS_ORDER('r')} LIMIT 1
            ), entered AS (
              UPDATE runs r SET ring_at = ${ringPlace(OWN_PLACE, 'r.fair_key', 'r.priority')}
              FROM next WHERE r.run_id = next.run_id AND next.delay_ms = 0 AND NOT r.held AND ${OUTSIDE('r')}

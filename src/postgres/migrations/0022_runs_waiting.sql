@@ -6,8 +6,8 @@ DROP INDEX runs_one_running_per_thread, runs_ring, runs_ring_keys, runs_outside;
 
 CREATE UNIQUE INDEX runs_one_running_per_thread ON runs (thread_id)
   WHERE CASE status WHEN 'running' THEN true ELSE false END;
--- The first of a thread's runs.
-CREATE INDEX runs_waiting ON runs (thread_id, eligible_at, position)
+-- The first of a thread's runs: one that has begun, then by time.
+CREATE INDEX runs_waiting ON runs (thread_id, (attempt = 0), eligible_at, position)
   WHERE CASE status WHEN 'pending' THEN true ELSE false END;
 CREATE INDEX runs_ring ON runs (ring_at, position)
   WHERE CASE status WHEN 'pending' THEN ring_at IS NOT NULL ELSE false END;

@@ -8,7 +8,15 @@ import { nextRun } from '../../../src/runs/finish.ts';
 import { ThreadBusyError, ThreadNotFoundError } from '../../../src/runs/run.ts';
 import type { MultitaskStrategy } from '../../../src/runs/run.ts';
 import { newId } from '../../../src/ids.ts';
-import { claimTerm, createThread, endRun, newRun, startTestApp } from '../../support/app.ts';
+import {
+  beginRun,
+  claimTerm,
+  createThread,
+  endRun,
+  loseLease,
+  newRun,
+  startTestApp,
+} from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
 import { lockRows } from '../../support/row-lock.ts';
 import { waitUntil } from '../../support/wait-until.ts';
@@ -196,4 +204,22 @@ test('a run began when it was taken, not when a worker asked for it: never befor
     [run.runId],
   );
   expect(Number(started.rows[0]?.started_at)).toBeGreaterThanOrEqual(Number(rows[0]?.at));
+});
+
+test('a run that has begun goes first, and at once, although Postgres has gone back in time', async () => {
+  const threadId = await createThread(app);
+  const begun = await beginRun(app, threadId);
+  await loseLease(app, begun);
+  await app.core.pool.query(
+    `UPDATE runs SET eligible_at = eligible_at + interval '1 hour', due = due + interval '1 hour' WHERE run_id = $1`,
+    [begun.runId],
+  );
+  const { run } = await create(threadId, 'enqueue');
+  // Its events would stand in the middle of the other's.
+  expect(await claimRun(app.core.pool, app.core.claimer, run.run_id)).toBeUndefined();
+  expect((await nextRun(app.core.pool, threadId))?.runId).toBe(begun.runId);
+  const again = await claimTerm(app, begun.runId);
+  expect(again.attempt).toBe(2);
+  await endRun(app, again, 0);
+  await endRun(app, await claimTerm(app, run.run_id), 0);
 });
