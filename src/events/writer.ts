@@ -35,6 +35,8 @@ export const BUFFER_EVENTS_MAX = 50_000;
 const BACKPRESSURE_RETRY_MS = 20;
 /** Backpressure for longer than this: the archiver is not keeping up, so the writer archives itself. */
 const BACKPRESSURE_DIRECT_MS = 2_000;
+/** How long after the last append a writer looks whether the archive has it, and so whether Redis still does. */
+const ARCHIVED_CHECK_MS = 1_000;
 /** Both stores away: how often the writer tries. It gives up never; the run's timeout does. */
 const RETRY_DELAY_MS = { first: 50, max: 1_000 };
 /** On the direct path, after how long the writer tries Redis again; doubled each time that it fails at once. */
@@ -115,6 +117,7 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
   let returnAt = 0;
   let returnMs = RETURN_MS.first;
   let pressedSince: number | undefined;
+  let check: NodeJS.Timeout | undefined;
 
   const last = (): number => head + buffer.length - skip - 1;
   const full = (): boolean =>
@@ -172,6 +175,13 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
       return false;
     }
     prune(archived);
+    if (archived < head - 1) {
+      // Postgres has lost what it had told to have (a failover to a standby that was behind): these events are no
+      // longer here. The next attempt begins where the archive ends.
+      deps.onTrouble('resync', new Error(`archived up to ${archived}, was ${head - 1}`));
+      fence();
+      return false;
+    }
     const lastValid = await backend.reopen(owner, archived);
     if (lastValid === undefined) {
       fence();
@@ -232,32 +242,41 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
 
   /** For the archiver to make room. It may be stuck: past a limit the writer archives its own events. */
   async function hold(): Promise<void> {
-    pressedSince ??= Date.now();
-    if (Date.now() - pressedSince > BACKPRESSURE_DIRECT_MS) goDirect();
+    pressedSince ??= performance.now();
+    if (performance.now() - pressedSince > BACKPRESSURE_DIRECT_MS) goDirect();
     else await delay(BACKPRESSURE_RETRY_MS);
   }
 
   function goDirect(): void {
     mode = deps.direct;
-    returnAt = Date.now() + returnMs;
+    returnAt = performance.now() + returnMs;
     returnMs = Math.min(returnMs * 2, RETURN_MS.max);
   }
 
-  async function pump(): Promise<void> {
+  /** @param ask for the watermark, although there is nothing to send */
+  async function pump(ask = false): Promise<void> {
     if (pumping) return;
     pumping = true;
+    clearTimeout(check);
     // Events emitted in the same tick go together.
     await (sent < owner.start ? delay(FIRST_APPEND_MS) : Promise.resolve());
     let retryMs = RETRY_DELAY_MS.first;
     while (!finished && !fenced) {
       const idle = mode.name === 'direct' ? head > last() : sent >= last();
       // With the buffer full and all of it sent, the watermark is what is missing: an empty append asks for it.
-      if (idle && room === undefined) break;
-      if (idle) await hold();
+      if (idle && room === undefined && !ask) break;
+      if (idle && room !== undefined) await hold();
+      ask = false;
       try {
-        if (mode.name === 'direct' && deps.redis?.available() === true && Date.now() >= returnAt) {
+        if (
+          mode.name === 'direct' &&
+          deps.redis?.available() === true &&
+          performance.now() >= returnAt
+        ) {
           if (!(await returnTo(deps.redis))) break;
         }
+        // What is emitted after the end belongs to no run.
+        if (finished as boolean) break;
         const events = nextBatch();
         const first = mode.name === 'direct' ? head : sent + 1;
         await take(await mode.append(owner, first, events));
@@ -273,6 +292,8 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
       }
     }
     pumping = false;
+    if (!finished && !fenced && head <= last())
+      check = setTimeout(() => void pump(true), ARCHIVED_CHECK_MS).unref();
   }
 
   return {
@@ -309,6 +330,7 @@ export function createLogWriter(deps: LogWriterDeps, owner: LogOwner): LogWriter
     },
     finish() {
       finished = true;
+      clearTimeout(check);
       lastOfRun = Math.min(lastOfRun, last());
       room?.resolve();
       room = undefined;

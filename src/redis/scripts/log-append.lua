@@ -28,11 +28,11 @@ if t == nil or term > t or shut then
   redis.call('HSET', meta, 't', term, 'l', last, 'p', archived)
   redis.call('PEXPIRE', meta, ARGV[7])
 end
+-- The stream alone was lost: above such a hole nothing may be acknowledged.
+if last > archived and redis.call('XLEN', stream) < last - archived then return {'REOPEN', 0, 0} end
 if first + count - 1 <= last then return {'DUP', last, archived} end
 if closed then return {'CLOSED', last, archived} end
 if first > last + 1 then return {'GAP', last, archived} end
--- The stream alone was lost: above such a hole nothing may be acknowledged.
-if last > archived and redis.call('XLEN', stream) < last - archived then return {'REOPEN', 0, 0} end
 if cancel and cancel == ARGV[5] then return {'CANCELLED', last, archived} end
 if first + count - 1 - archived > tonumber(ARGV[6]) then return {'BACKPRESSURE', last, archived} end
 

@@ -106,3 +106,19 @@ test('a worker whose term is over stops when it asks, although Redis has forgott
   openWriter(now).writer.emit('custom', '2');
   expect(await allOnce(now, 2)).toEqual([1, 2]);
 });
+
+test('FLUSHALL while a run is silent loses no event: the writer asks for what the archive lacks', async () => {
+  const owner = await beginRun(app);
+  const { writer } = openWriter(owner);
+  const { commands } = app.core.redis ?? {};
+  const { meta } = app.core.keys.log(owner.threadId);
+  writer.emit('custom', '1');
+  await waitUntil(async () => (await commands?.hget(meta, 'p')) === '1', { timeoutMs: 20_000 });
+  // Counts as marked: nobody archives what follows.
+  await commands?.hset(meta, 'm', '1');
+  for (let i = 2; i <= 6; i++) writer.emit('custom', String(i));
+  await allOnce(owner, 6);
+  await redis.flushall();
+  expect(await allOnce(owner, 6)).toEqual(upTo(6));
+  writer.finish();
+});
