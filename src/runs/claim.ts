@@ -79,7 +79,9 @@ interface ClaimRow {
  * `$1` is the worker, `$2` the lease in ms, `$4` whether a run on its last chance may be taken. A pending run is
  * taken in the order of its thread.
  */
-const ELIGIBLE = threadsTurn(`${DUE('r')} AND ($4 OR r.failures <> ${FAILURES_MAX - 1})`);
+const eligible = (and = 'true'): string =>
+  threadsTurn(`${DUE('r')} AND ($4 OR r.failures <> ${FAILURES_MAX - 1}) AND ${and}`);
+const ELIGIBLE = eligible();
 
 /** Not one that must wait for its key's limit. */
 const ADMITTED = '(r.ring_at IS NOT NULL OR NOT r.held)';
@@ -137,7 +139,8 @@ const claimFirst = (condition: string, order: string): string =>
 const WAITS_LONG = `r.eligible_at <= now() - $3 * interval '1 ms'`;
 // The first, not the one that waits too long: who has waited less may have the higher priority.
 const CLAIM_NEXT = claimFirst(
-  `${IN_RING('r')} AND ($3 = 0 OR EXISTS (SELECT 1 FROM runs r WHERE ${IN_RING('r')} AND ${ELIGIBLE} AND ${WAITS_LONG}))`,
+  `${IN_RING('r')} AND ($3 = 0 OR (SELECT r.run_id FROM runs r WHERE ${IN_RING('r')} AND ${eligible(WAITS_LONG)}
+     ORDER BY r.ring_at, r.position LIMIT 1) IS NOT NULL)`,
   'r.ring_at',
 );
 // In the order of another index (runs_pending), whose condition this is.

@@ -96,6 +96,23 @@ test.each(BELIEFS)('a claim of the next run: Postgres believes %s', async (_, pr
   expect(looked).toBeLessThan(100);
 });
 
+test.each(BELIEFS)(
+  'a look for who waits too long, and nobody does: Postgres believes %s',
+  async (_, prepare) => {
+    await prepare();
+    const claims: unknown[] = [];
+    const looked = await worst(async (db) =>
+      claims.push(await claimNextRun(db, CLAIMER, 3_600_000)),
+    );
+    expect(claims).toEqual(Array.from({ length: CALLS }, () => undefined));
+    // The ring, which has a few runs of each key, and no other run.
+    const { rows } = await database.pool.query<{ n: number }>(
+      `SELECT count(*)::int AS n FROM runs WHERE ${IN_RING('runs')}`,
+    );
+    expect(looked).toBeLessThan(50 + (rows[0]?.n ?? 0));
+  },
+);
+
 test.each(BELIEFS)('a claim of a given run: Postgres believes %s', async (_, prepare) => {
   await prepare();
   const { rows } = await database.pool.query<{ run_id: string }>(
