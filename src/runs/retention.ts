@@ -26,7 +26,8 @@ export async function deleteThreadData(db: Db, threadId: string): Promise<void> 
 export async function deleteExpiredThreads(pool: Pool, ttlMs: number): Promise<number> {
   const { rows } = await pool.query<{ thread_id: string }>(
     `SELECT thread_id FROM threads
-     WHERE hidden AND active_runs = 0 AND updated_at < now() - $1 * interval '1 ms' AND NOT (${UNDELIVERED})
+     WHERE hidden AND active_runs = 0 AND created_at < now() - $1 * interval '1 ms'
+       AND updated_at < now() - $1 * interval '1 ms' AND NOT (${UNDELIVERED})
      UNION ALL
      SELECT thread_id FROM threads WHERE ${OUTLIVED} AND active_runs = 0 LIMIT $2`,
     [ttlMs, THREADS_MAX],
