@@ -19,12 +19,23 @@ export class ConfigInvalidError extends AppError {
   readonly code = 'config_invalid';
 }
 
+/** A time that is compared; what becomes a timer is `timerSeconds`. */
 const seconds = (fallback: number, min = 0.05): z.ZodType<number> =>
   z.coerce
     .number()
     .min(min)
     .max(86_400 * 30)
     .default(fallback);
+/** Node's timers hold 2^31 - 1 ms, 24.8 days; a longer one fires at once. What is left is for what the program adds. */
+const TIMER_SECS_MAX = 86_400 * 24;
+const timerSeconds = (fallback: number, min = 0.05): z.ZodType<number> =>
+  z.coerce
+    .number()
+    .min(min)
+    .max(TIMER_SECS_MAX, `expected at most ${TIMER_SECS_MAX} (24 days): timers hold no more`)
+    .default(fallback);
+/** A batch of the writer (BATCH_EVENTS_MAX): what is larger than the budget would wait for ever. */
+const LOG_UNARCHIVED_MIN = 1_000;
 const count = (fallback: number, min = 1, max = 10_000): z.ZodType<number> =>
   z.coerce.number().int().min(min).max(max).default(fallback);
 const flag = (fallback: boolean): z.ZodType<boolean> => z.stringbool().default(fallback);
@@ -105,12 +116,12 @@ const Environment = z.object({
   WORKER_ID: z.string().min(1).max(200).optional(),
   N_JOBS_PER_WORKER: count(10),
   /** Seconds between two renewals of a lease. */
-  WORKER_HEARTBEAT_INTERVAL: seconds(2),
+  WORKER_HEARTBEAT_INTERVAL: timerSeconds(2),
   /** Seconds after which a worker that does not renew has lost its runs. */
-  WORKER_HEARTBEAT_TTL: seconds(6),
+  WORKER_HEARTBEAT_TTL: timerSeconds(6),
   /** Seconds that the event loop of a worker may stand still before its leases are let go. */
   WORKER_STALL_LIMIT: seconds(30),
-  SWEEPER_INTERVAL: seconds(1),
+  SWEEPER_INTERVAL: timerSeconds(1),
   /** Seconds after which a run that no worker takes ends as error; 0: it waits. */
   PENDING_TIMEOUT_SECS: seconds(0, 0),
   /** Whose turn it is (src/runs/fairness.ts): where a run's key is looked for. With auth, the first is who asks. */
@@ -135,14 +146,14 @@ const Environment = z.object({
     ),
   /** Seconds of waiting that one step of a run's priority is worth. */
   PRIORITY_STEP_SECS: seconds(60, 0),
-  BG_JOB_TIMEOUT_SECS: seconds(3_600),
-  BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: seconds(180, 0),
+  BG_JOB_TIMEOUT_SECS: timerSeconds(3_600),
+  BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS: timerSeconds(180, 0),
   /** Seconds after which a worker that does not react to a cancel is fenced. */
   CANCEL_DEADLINE_SECS: seconds(5),
   /** Seconds that a temporary thread of a finished stateless run can still be read. */
   TEMPORARY_THREAD_TTL_SECS: seconds(300),
   /** Events of one thread that may wait in Redis for the archiver before its writer must wait. */
-  LOG_UNARCHIVED_MAX: count(20_000, 100, 1_000_000),
+  LOG_UNARCHIVED_MAX: count(20_000, LOG_UNARCHIVED_MIN, 1_000_000),
   /** Signs webhooks: see src/webhooks/signature.ts. */
   WEBHOOK_SECRET: z.string().optional(),
   /** Internal addresses that webhooks may go to: `*`, host names, `*.example.org`, `10.0.0.0/8`, separated by commas. */
@@ -151,7 +162,7 @@ const Environment = z.object({
   WEBHOOK_BASE_URL: url('http:', 'https:').optional(),
   /** Attempts under way per process. */
   WEBHOOK_CONCURRENCY: count(10, 1, 1_000),
-  WEBHOOK_TIMEOUT_SECS: seconds(10),
+  WEBHOOK_TIMEOUT_SECS: timerSeconds(10),
   WEBHOOK_MAX_ATTEMPTS: count(8, 1, 100),
   /** Seconds before the second attempt; each later one waits four times as long, at most an hour. */
   WEBHOOK_RETRY_SECS: seconds(5, 0.01),
@@ -161,7 +172,7 @@ const Environment = z.object({
   /** For AI nodes that name no model. */
   OPENAI_MODEL: z.string().optional(),
   /** Seconds until a model's first token, and between two of them. */
-  MODEL_TIMEOUT_SECS: seconds(60),
+  MODEL_TIMEOUT_SECS: timerSeconds(60),
   /** Attempts after the first at a model that answers 429 or 5xx, with back-off. */
   MODEL_MAX_RETRIES: count(4, 0, 20),
   /** Begins the bus's channels in Redis: `agent:messages:{agent_id}`, `agent:messages:broadcast`. */
@@ -170,9 +181,9 @@ const Environment = z.object({
     .regex(/^[\w:-]{1,100}$/, 'expected up to 100 letters, digits, "_", "-" and ":"')
     .default('agent:messages'),
   /** Seconds that a question between nodes waits for its answer. */
-  BUS_ASK_TIMEOUT_SECS: seconds(30),
+  BUS_ASK_TIMEOUT_SECS: timerSeconds(30),
   /** Seconds after which a process that answers a question and gives no sign of life has lost it. */
-  BUS_LEASE_SECS: seconds(5, 0.3),
+  BUS_LEASE_SECS: timerSeconds(5, 0.3),
   /** Questions between nodes that one worker answers at once; 0: none. */
   AGENT_SLOTS: count(10, 0),
   /** `smtp://user:password@host:587`, for email nodes. */

@@ -63,7 +63,7 @@ export function createDelivery(deps: DeliveryDeps): Delivery {
     stop: AbortSignal,
   ): Promise<string | null | undefined> {
     const body = bodyOf(group, threadId, batch);
-    const timeout = AbortSignal.timeout(deps.timeoutMs);
+    const timeout = AbortSignal.timeout(Math.ceil(deps.timeoutMs));
     const signal = AbortSignal.any([stop, timeout]);
     try {
       if (group.url === null) {

@@ -3,6 +3,7 @@
  * running it twice, or in every process at once, changes nothing more than running it once.
  */
 import type { Service } from '../lib/service.ts';
+import { wasAway } from '../postgres/pool.ts';
 import { overdueRuns, requeueExpired, unheededCancels } from '../runs/lease.ts';
 import { admit, admitHeld, heldKeys, keysOutside } from '../runs/ring.ts';
 import type { FairnessRules } from '../runs/fairness.ts';
@@ -39,8 +40,19 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
   let timer: NodeJS.Timeout | undefined;
   let sweeping: Promise<void> | undefined;
   let sweeps = 0;
-  /** While Postgres was away nobody could renew: what lapsed then gets one more lease's time. */
+  /**
+   * While Postgres was away nobody could renew: what lapsed then gets one more lease's time, by a clock that does not
+   * jump. A process that begins does not know what was before, so its first sweeps take nothing, either.
+   */
   let spareUntil = 0;
+  const spare = (): void => {
+    spareUntil = performance.now() + deps.leaseMs;
+  };
+  function onFailure(error: unknown): void {
+    // Anything else may come again at every sweep, and would keep the lost runs for ever.
+    if (wasAway(error)) spare();
+    deps.onTrouble('sweep', error);
+  }
   /** Where among the keys with runs outside the ring the next sweep goes on. */
   let keysAfter: string | null = null;
 
@@ -48,7 +60,7 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
     const begun = performance.now();
     const seconds = (): number => (performance.now() - begun) / 1_000;
     try {
-      if (Date.now() >= spareUntil) {
+      if (begun >= spareUntil) {
         const requeued = await requeueExpired(deps.pool);
         for (const { runId } of requeued) deps.tell.runRequeued('lost', runId);
         deps.queue.wake(requeued.map((run) => ({ ...run, delayMs: 0 })));
@@ -62,8 +74,7 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
       deps.tell.swept(expired ? 'ok' : 'failed', seconds());
     } catch (error) {
       deps.tell.swept('failed', seconds());
-      spareUntil = Date.now() + deps.leaseMs;
-      deps.onTrouble('sweep', error);
+      onFailure(error);
     }
   }
 
@@ -78,7 +89,7 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
     ])
       await expire().catch((error: unknown) => {
         ok = false;
-        deps.onTrouble('sweep', error);
+        onFailure(error);
       });
     return ok;
   }
@@ -104,7 +115,9 @@ export function createSweeper(deps: SweeperDeps): Sweeper {
   return {
     sweep,
     start() {
-      timer ??= setInterval(() => void sweep(), deps.intervalMs);
+      if (timer !== undefined) return Promise.resolve();
+      spare();
+      timer = setInterval(() => void sweep(), deps.intervalMs);
       return Promise.resolve();
     },
     async stop() {

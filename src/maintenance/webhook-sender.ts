@@ -101,7 +101,7 @@ export function createWebhookSender(deps: WebhookSenderDeps): WebhookSender {
           ...deliveryHeaders(deps.secret, { id: delivery.delivery_id, sentAt, body }),
         },
         lookup: ownServer ? undefined : deps.guard.lookup,
-        signal: AbortSignal.any([lanes.signal, AbortSignal.timeout(deps.timeoutMs)]),
+        signal: AbortSignal.any([lanes.signal, AbortSignal.timeout(Math.ceil(deps.timeoutMs))]),
       });
       if (status >= 200 && status < 300)
         return { responseStatus: status, error: null, retryMs: null };

@@ -68,11 +68,19 @@ function limitQueries(pool: Pool, limitMs: number): void {
   pool.query = limited as typeof pool.query;
 }
 
+/**
+ * A client that vanishes inside a transaction keeps its locks until Postgres ends it: nothing between two statements may
+ * take as long. Not a setting of the session, because a pooler gives the next transaction another one.
+ */
+const IDLE_MS_MAX = 60_000;
+/** One message, so one round trip. */
+const BEGIN = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${IDLE_MS_MAX}`;
+
 /** Runs `work` in one transaction; an error rolls it back. */
 export async function transaction<T>(pool: Pool, work: (db: Db) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   try {
-    await client.query('BEGIN');
+    await client.query(BEGIN);
     const result = await work(client);
     await client.query('COMMIT');
     client.release();
@@ -96,22 +104,46 @@ export function sqlState(error: unknown): string | undefined {
 }
 
 /**
- * SQLSTATEs after which the same statement may succeed: connection, resources, shutdown, serialization, and
- * read only, which is what a primary says that a failover has just made a standby.
+ * SQLSTATEs after which the same statement may succeed: connection, resources, shutdown, serialization, limits of time
+ * (of a transaction 25P03 and 25P04, of a statement 57014, of a lock 55P03), and read only, which is what a primary says
+ * that a failover has just made a standby.
  */
-const TRANSIENT = /^(08|53|57P0|40|25006)/;
+const TRANSIENT = /^(08|53|57P0|40|25006|25P0[34]|57014|55P03)/;
+/** Those that Postgres says of one statement or transaction, while others get through. */
+const IN_THE_WAY = /^(40|25P0[34]|57014|55P03)/;
 /** Errors of the socket, and of the driver when a connection ends under a query. */
 const NETWORK = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
+  'ECONNABORTED',
   'EPIPE',
   'ETIMEDOUT',
   'ENOTFOUND',
   'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'EHOSTDOWN',
+  'ENETUNREACH',
+  'ENETDOWN',
+  'EADDRNOTAVAIL',
 ]);
 
 /** True when Postgres was away, starting, stopping or overloaded: retrying later is right. */
 export function isTransient(error: unknown): boolean {
+  // A host with several addresses: the error has one for each, and the code of the first.
+  return (
+    isTransientItself(error) ||
+    (isNativeError(error) &&
+      'errors' in error &&
+      Array.isArray(error.errors) &&
+      error.errors.some(isTransientItself))
+  );
+}
+
+/** True when nobody may have got through to Postgres. */
+export const wasAway = (error: unknown): boolean =>
+  isTransient(error) && !IN_THE_WAY.test(sqlState(error) ?? '');
+
+function isTransientItself(error: unknown): boolean {
   const state = sqlState(error);
   if (state !== undefined) return TRANSIENT.test(state);
   if (!isNativeError(error)) return false;

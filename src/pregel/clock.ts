@@ -6,10 +6,13 @@ export interface Clock {
   timer(ms: number, wake: () => void): () => void;
 }
 
+/** What Node's timers hold, 24.8 days: a longer one would fire at once. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   timer(ms, wake) {
-    const handle = setTimeout(wake, ms);
+    const handle = setTimeout(wake, Math.min(ms, TIMER_MS_MAX));
     return () => {
       clearTimeout(handle);
     };

@@ -48,7 +48,8 @@ const REQUEUE_EXPIRED = `
     SELECT run_id, thread_id, term FROM runs
     WHERE status = 'running' AND lease_expires_at < now() ORDER BY lease_expires_at LIMIT ${SWEEP_ROWS_MAX}
   ), thread AS MATERIALIZED (
-    SELECT t.thread_id FROM threads t JOIN lost USING (thread_id) ORDER BY t.thread_id FOR NO KEY UPDATE
+    -- One that is locked is the next sweep's: whoever holds it may have vanished, and must not hold up the others.
+    SELECT t.thread_id FROM threads t JOIN lost USING (thread_id) ORDER BY t.thread_id FOR NO KEY UPDATE SKIP LOCKED
   ), requeued AS (
     UPDATE runs r SET status = 'pending', worker_id = NULL, lease_expires_at = NULL,
       failures = r.failures + 1, updated_at = now()

@@ -52,7 +52,8 @@ export async function callHttp(guard: AddressGuard, call: HttpCall): Promise<Htt
   if (url.username !== '' || url.password !== '')
     throw new HttpCallError('url: expected no user and password in it: use a header with a secret');
   guard.check(url);
-  const limit = AbortSignal.timeout(call.timeoutMs);
+  // It takes whole numbers only, and 1.005 s are 1004.9999999999999 ms.
+  const limit = AbortSignal.timeout(Math.ceil(call.timeoutMs));
   const answer = await exchange(guard, url, call, AbortSignal.any([call.signal, limit])).catch(
     (error: unknown) => {
       call.signal.throwIfAborted();

@@ -16,7 +16,7 @@ import type { TcpProxy } from '../support/tcp-proxy.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
 /** Events of a thread that may wait in Redis: the smallest that can be set. */
-const BUDGET = 100;
+const BUDGET = 1_000;
 
 let postgres: TestPostgres;
 let cluster: Cluster;

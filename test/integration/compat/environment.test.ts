@@ -56,8 +56,27 @@ test.each([
   [{ CONTRACT_PREFIX: 'a b' }, /CONTRACT_PREFIX/],
   [{ CHECKPOINTER_TYPE: 'redis' }, /CHECKPOINTER_TYPE: expected postgres: .*not be fenced/],
   [{ PENDING_TIMEOUT_SECS: '-1' }, /PENDING_TIMEOUT_SECS/],
+  // Less than one batch of the writer.
+  [{ LOG_UNARCHIVED_MAX: '999' }, /LOG_UNARCHIVED_MAX/],
 ])('%j is refused by name', (environment, message) => {
   expect(() => readConfig(environment as NodeJS.ProcessEnv)).toThrow(message);
+});
+
+test.each([
+  'BG_JOB_TIMEOUT_SECS',
+  'BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS',
+  'WORKER_HEARTBEAT_INTERVAL',
+  'SWEEPER_INTERVAL',
+  'WEBHOOK_TIMEOUT_SECS',
+  'MODEL_TIMEOUT_SECS',
+  'BUS_ASK_TIMEOUT_SECS',
+  'BUS_LEASE_SECS',
+])('%s: what is longer than a timer, which would fire at once, is refused', (name) => {
+  expect(() => readConfig({ [name]: String(86_400 * 25) })).toThrow(
+    `${name}: expected at most 2073600 (24 days): timers hold no more (found "2160000")`,
+  );
+  const most = { WORKER_HEARTBEAT_TTL: String(86_400 * 24), [name]: String(86_400 * 12) };
+  expect(readConfig(most)).toMatchObject({ [name]: 86_400 * 12 });
 });
 
 test('the names of the presets are the documented ones', () => {

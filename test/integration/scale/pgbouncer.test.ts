@@ -1,7 +1,8 @@
 /** Postgres behind a real pgbouncer in transaction mode: every statement may meet another session. */
 import { Annotation, START, StateGraph } from '@langchain/langgraph';
 import { inspectPostgres } from '../../../src/postgres/inspect.ts';
-import { createPool } from '../../../src/postgres/pool.ts';
+import { createPool, transaction } from '../../../src/postgres/pool.ts';
+import type { Db } from '../../../src/postgres/pool.ts';
 import { submitRun } from '../../../src/runs/submit.ts';
 import { createThread, newRun, readAll, startTestApp } from '../../support/app.ts';
 import type { TestApp } from '../../support/app.ts';
@@ -15,6 +16,8 @@ const graph = new StateGraph(State)
   .addNode('add', ({ n }) => ({ n: n + 1 }))
   .addEdge(START, 'add')
   .compile();
+
+const SHOW = `SELECT current_setting('idle_in_transaction_session_timeout') AS limit`;
 
 describeWith('pgbouncer', 'pgbouncer', 'behind pgbouncer in transaction mode', (program) => {
   let pooler: TestPgbouncer;
@@ -70,6 +73,24 @@ describeWith('pgbouncer', 'pgbouncer', 'behind pgbouncer in transaction mode', (
     await expect(ask(unnamed)).resolves.toHaveLength(40);
     await named.end();
     await unnamed.end();
+  });
+
+  test('[45] the limit of a transaction is there, and stays in none of the sessions', async () => {
+    const url = pooler.through(testPostgresUrl());
+    const pool = createPool(
+      { url, connectionsMax: 8, name: 'limit', prepare: false },
+      () => undefined,
+    );
+    const shown = async (db: Db): Promise<unknown> =>
+      (await db.query<{ limit: string }>(SHOW)).rows[0]?.limit;
+    const twenty = (ask: () => Promise<unknown>): Promise<unknown[]> =>
+      Promise.all(Array.from({ length: 20 }, ask));
+    try {
+      expect(new Set(await twenty(() => transaction(pool, shown)))).toEqual(new Set(['1min']));
+      expect(new Set(await twenty(() => shown(pool)))).toEqual(new Set(['0']));
+    } finally {
+      await pool.end();
+    }
   });
 
   test('[45] doctor tells that LISTEN does not go through it, and that it does past it', async () => {

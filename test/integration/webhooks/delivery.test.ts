@@ -35,7 +35,8 @@ beforeAll(async () => {
       WEBHOOK_ALLOW: '127.0.0.1',
       WEBHOOK_SECRET: SECRET,
       // Only who never answers is ever waited for so long: a late answer is a second delivery.
-      WEBHOOK_TIMEOUT_SECS: '10',
+      // Not a whole number of ms, as 1.005 is none.
+      WEBHOOK_TIMEOUT_SECS: '10.0005',
       WEBHOOK_RETRY_SECS: '0.05',
       WEBHOOK_MAX_ATTEMPTS: String(ATTEMPTS_MAX),
       SWEEPER_INTERVAL: '0.05',
