@@ -4,7 +4,7 @@
  */
 import { AppError } from '../errors.ts';
 import type { Db } from '../postgres/pool.ts';
-import { runningOf } from '../runs/active.ts';
+import { runningOf } from '../postgres/active-runs.ts';
 
 export class CheckpointRunNotFoundError extends AppError {
   readonly code = 'run_not_found';

@@ -11,7 +11,7 @@ import { AppError } from '../errors.ts';
 import { archiveOwnRows } from '../events/archive.ts';
 import { jsonbText } from '../postgres/jsonb.ts';
 import type { Db } from '../postgres/pool.ts';
-import { runningOf } from '../runs/active.ts';
+import { runningOf } from '../postgres/active-runs.ts';
 import type { CheckpointHead, InlineValues, StoredCheckpoint } from './checkpoint.ts';
 import type { EventsBefore } from './events-before.ts';
 import type { CheckpointBatch } from './unflushed.ts';

@@ -4,7 +4,7 @@
  * key's limit, is no lack of workers.
  */
 import { claimRun } from '../runs/claim.ts';
-import { threadsTurn } from '../runs/ring.ts';
+import { threadsTurn } from '../postgres/active-runs.ts';
 import { openTerm } from '../runs/term.ts';
 import { rootLifecycle } from '../protocol/lifecycle.ts';
 import { endInPlace } from './end-in-place.ts';

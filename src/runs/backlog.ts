@@ -8,7 +8,7 @@
  * sooner. Runs for later do not count. With no worker alive its slots are what the asking process is configured for.
  */
 import type { Db } from '../postgres/pool.ts';
-import { runningOf } from './active.ts';
+import { runningOf } from '../postgres/active-runs.ts';
 
 export interface Backlog {
   /** Runs whose time has come and that have no worker. */

@@ -10,8 +10,8 @@ import type { Db } from '../postgres/pool.ts';
 import { encodeRows, storeRowsSql } from '../events/archive.ts';
 import type { ArchiveRow } from '../events/archive.ts';
 import { RING_LOW } from './fairness.ts';
-import { firstOutside, IN_RING, ringCount, threadsTurn } from './ring.ts';
-import { DUE, PENDING } from './active.ts';
+import { firstOutside, IN_RING, ringCount } from './ring.ts';
+import { DUE, PENDING, threadsTurn } from '../postgres/active-runs.ts';
 import { FAILURES_MAX } from './lease.ts';
 import type { CancelAction, RunKwargs, RunUser } from './run.ts';
 

@@ -4,7 +4,7 @@ import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
 import { visibleThreadSql } from '../postgres/visibility.ts';
 import type { Visibility } from '../postgres/visibility.ts';
-import { runningOf } from './active.ts';
+import { runningOf } from '../postgres/active-runs.ts';
 import { isTerminal, RUN_COLUMNS, RunNotFoundError, ThreadBusyError } from './run.ts';
 import type { RunRow, RunStatus } from './run.ts';
 

@@ -10,7 +10,7 @@ import { checkpointCtes } from '../checkpoints/write-statement.ts';
 import type { CheckpointBatch } from '../checkpoints/unflushed.ts';
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
-import { PENDING, runningOf, THREADS_ORDER } from './active.ts';
+import { PENDING, runningOf, THREADS_ORDER } from '../postgres/active-runs.ts';
 import { OUTSIDE, OWN_PLACE, ringPlace } from './ring.ts';
 import type { CancelAction, RunKwargs, TerminalStatus } from './run.ts';
 

@@ -1,6 +1,6 @@
 /** Leases, on Postgres' clock: renewing them, giving them back, and taking them from the dead. */
 import type { Db } from '../postgres/pool.ts';
-import { threadsTurn } from './ring.ts';
+import { threadsTurn } from '../postgres/active-runs.ts';
 import type { CancelAction } from './run.ts';
 
 /** Attempts that may be lost or fail before the run ends as error. */

@@ -6,7 +6,7 @@
  */
 import { transaction } from '../postgres/pool.ts';
 import type { Db, Pool } from '../postgres/pool.ts';
-import { firstPendingOf, runningOf } from './active.ts';
+import { threadsTurn } from '../postgres/active-runs.ts';
 import { limitOf, RING_WINDOW, TURN_MS } from './fairness.ts';
 import type { FairnessRules } from './fairness.ts';
 import type { Requeued } from './lease.ts';
@@ -19,14 +19,6 @@ export const IN_RING = (alias: string): string =>
   `CASE ${alias}.status WHEN 'pending' THEN ${alias}.ring_at IS NOT NULL ELSE false END`;
 export const OUTSIDE = (alias: string): string =>
   `CASE ${alias}.status WHEN 'pending' THEN ${alias}.ring_at IS NULL ELSE false END`;
-/**
- * The thread is free, and the pending run `r` is the first of its pending runs. A CASE, so that the planner counts with
- * many (active.ts).
- * @param and of the run itself, looked at first
- */
-export const threadsTurn = (and = 'true'): string => `
-  CASE WHEN ${and} AND ${runningOf('r.thread_id')} IS NULL
-    THEN ${firstPendingOf('r.thread_id', 'run_id')} = r.run_id ELSE false END`;
 /** At most `max` is counted. */
 export const ringCount = (key: string, max: string | number): string =>
   `(SELECT count(*)::int FROM (SELECT 1 FROM runs o WHERE o.fair_key = ${key} AND ${IN_RING('o')}

@@ -7,7 +7,7 @@ import { visibleSql } from '../postgres/visibility.ts';
 import type { Visibility } from '../postgres/visibility.ts';
 import { deleteThreadData } from '../runs/retention.ts';
 import { ThreadBusyError, ThreadNotFoundError } from '../runs/run.ts';
-import { FIRST_TERM } from './first-term.ts';
+import { FIRST_TERM } from '../runs/first-term.ts';
 
 export const THREAD_STATUSES = ['idle', 'busy', 'interrupted', 'error'] as const;
 export type ThreadStatus = (typeof THREAD_STATUSES)[number];

@@ -1,6 +1,6 @@
 -- How many runs wait or run is never what ANALYZE last saw: mostly none, then thousands. The planner, which believed
 -- "none", looked at all that wait for each that waits. These predicates it cannot estimate, so that it counts with
--- many and takes the index whose order or key is asked for (src/runs/active.ts says them in queries).
+-- many and takes the index whose order or key is asked for (src/postgres/active-runs.ts says them in queries).
 
 DROP INDEX runs_one_running_per_thread, runs_ring, runs_ring_keys, runs_outside;
 

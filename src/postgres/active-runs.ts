@@ -28,3 +28,11 @@ export const firstPendingOf = (thread: string, column: string): string =>
 /** Its time has come, as it has for good once it has begun: Postgres' clock may go back. */
 export const DUE = (alias: string): string =>
   `(${alias}.attempt > 0 OR ${alias}.eligible_at <= now())`;
+/**
+ * The thread is free, and the pending run `r` is the first of its pending runs. A CASE, so that the planner counts with
+ * many.
+ * @param and of the run itself, looked at first
+ */
+export const threadsTurn = (and = 'true'): string => `
+  CASE WHEN ${and} AND ${runningOf('r.thread_id')} IS NULL
+    THEN ${firstPendingOf('r.thread_id', 'run_id')} = r.run_id ELSE false END`;
