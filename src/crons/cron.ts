@@ -149,10 +149,13 @@ export async function updateCron(
       payload: { ...before.payload, ...changes.payload },
       metadata: { ...before.metadata, ...changes.metadata },
     };
-    const moved = (['schedule', 'timezone', 'end_time', 'enabled'] as const).some(
+    const rescheduled = (['schedule', 'timezone', 'end_time'] as const).some(
       (field) => changes[field] !== undefined,
     );
-    const next = nextDate(scheduleOf(after), await now(db));
+    // As at the creation: what is asked for now must be due some day.
+    const dateOf = rescheduled && after.enabled ? firstDate : nextDate;
+    const moved = rescheduled || changes.enabled !== undefined;
+    const next = dateOf(scheduleOf(after), await now(db));
     const { rows } = await db.query<CronRow>(
       `UPDATE crons SET schedule = $2, timezone = $3, end_time = $4, enabled = $5, on_run_completed = $6,
          payload = $7, metadata = $8, next_run_date = CASE WHEN $9 THEN $10 ELSE next_run_date END, updated_at = now(),

@@ -8,11 +8,10 @@ import { transaction } from '../postgres/pool.ts';
 import type { Db } from '../postgres/pool.ts';
 import { visibleThreadSql } from '../postgres/visibility.ts';
 import type { Visibility } from '../postgres/visibility.ts';
-import { createRunIn } from './create.ts';
-import type { CreatedRun, NewRun } from './create.ts';
+import type { NewRun } from './create.ts';
 import { RUN_COLUMNS, RunNotFoundError } from './run.ts';
 import type { RunRow } from './run.ts';
-import { announceRun } from './submit.ts';
+import { announceRuns, createRunsIn } from './submit.ts';
 import type { SubmitDeps } from './submit.ts';
 
 /** After this a key may be used for something else. */
@@ -53,19 +52,13 @@ export async function submitOnce(
   newRuns: readonly NewRun[],
   key: IdempotencyKey,
 ): Promise<SubmittedOnce> {
-  const created: CreatedRun[] = [];
-  const known = await transaction(deps.pool, async (db) => {
+  const { known, created } = await transaction(deps.pool, async (db) => {
     const runIds = newRuns.map((run) => run.runId);
-    if (!(await takeKey(db, key, runIds))) return findRuns(db, key);
-    for (const newRun of newRuns) created.push(await createRunIn(db, newRun, deps.fairness));
-    return undefined;
+    if (!(await takeKey(db, key, runIds))) return { known: await findRuns(db, key), created: [] };
+    return { known: undefined, created: await createRunsIn(db, newRuns, deps.fairness) };
   });
   if (known !== undefined) return { runs: known, replayed: true };
-  created.forEach((run, i) => {
-    const newRun = newRuns[i];
-    if (newRun !== undefined) announceRun(deps, newRun, run);
-  });
-  return { runs: created.map(({ run }) => run), replayed: false };
+  return { runs: announceRuns(deps, newRuns, created), replayed: false };
 }
 
 /**

@@ -7,7 +7,7 @@ import type { NewRun } from '../runs/create.ts';
 import type { RunRow } from '../runs/run.ts';
 import { submitOnce } from '../runs/submit-once.ts';
 import type { IdempotencyKey, SubmittedOnce } from '../runs/submit-once.ts';
-import { submitRun } from '../runs/submit.ts';
+import { submitRuns } from '../runs/submit.ts';
 import type { SubmitDeps } from '../runs/submit.ts';
 import { InputInvalidError } from './problem.ts';
 
@@ -16,7 +16,7 @@ const KEY_LENGTH_MAX = 255;
 const REPLAYED = 'idempotent-replayed';
 
 /**
- * Submits the runs of a request, once when it has a key.
+ * Submits the runs of a request, all or none; once when it has a key.
  * @param threadId what a key is unique in, with the method; undefined: runs without a thread of the client's
  * @throws {InputInvalidError} the key is none
  * @throws what submitOnce throws
@@ -30,11 +30,7 @@ export async function submitAsked(
   { user }: Access,
 ): Promise<SubmittedOnce> {
   const key = idempotencyKeyOf(request, threadId, user, request.body as unknown);
-  if (key === undefined)
-    return {
-      runs: await Promise.all(newRuns.map((newRun) => submitRun(deps, newRun))),
-      replayed: false,
-    };
+  if (key === undefined) return { runs: await submitRuns(deps, newRuns), replayed: false };
   const visible = newRuns[0]?.visible ?? EVERYTHING;
   const { runs, replayed } = await submitOnce(deps, newRuns, { ...key, visible });
   if (replayed && !response.headersSent) response.setHeader(REPLAYED, 'true');

@@ -77,6 +77,8 @@ export class InputInvalidError extends AppError {
 
 /** Postgres: stack depth limit exceeded, as by JSON of 10,000 levels. */
 const TOO_DEEP = '54001';
+/** Postgres: a limit of its own, as the length of what an index takes. */
+const TOO_LONG = '54000';
 /** Postgres: no space left on its disk. */
 const DISK_FULL = '53100';
 /** Postgres: \u0000 or a lone surrogate, where a schema let it through. */
@@ -100,6 +102,8 @@ function problemOf(error: unknown, bodyBytesMax: number): Problem {
     return { status: 503, text: 'Postgres does not answer, try again later', ours: true };
   if (error instanceof RangeError || sqlState(error) === TOO_DEEP)
     return { status: 400, text: 'The body is nested too deeply', ours: true };
+  if (sqlState(error) === TOO_LONG)
+    return { status: 400, text: 'A text is too long to be indexed', ours: true };
   if (UNSTORABLE.has(sqlState(error) ?? ''))
     return { status: 400, text: 'A text contains \\u0000 or a lone surrogate', ours: true };
   return (

@@ -47,7 +47,11 @@ export const AssistantVersionsBody = z.strictObject({
   metadata: Searchable.nullish(),
 });
 
-export const AssistantLatestBody = z.strictObject({ version: z.number().int().min(1) });
+/** As a column of Postgres counts. */
+const VERSION_MAX = 2_147_483_647;
+export const AssistantLatestBody = z.strictObject({
+  version: z.number().int().min(1).max(VERSION_MAX),
+});
 
 export const AssistantGraphQuery = z.object({
   /** A number of levels, or all of them. */

@@ -140,6 +140,23 @@ test('a change keeps what it does not name; null clears the end', async () => {
   expect(bad.status).toBe(400);
 });
 
+test.each([
+  [{ schedule: '0 0 30 2 *' }, 'never due'],
+  [{ end_time: '2020-01-01T00:00:00Z' }, 'before end_time'],
+  // On a leap day that comes later.
+  [{ schedule: '0 0 29 2 *', end_time: '2027-01-01T00:00:00Z' }, 'before end_time'],
+])('a change to %j is refused as it is at the creation', async (given, text) => {
+  const cron = await create({});
+  const answer = await app.call('PATCH', `/runs/crons/${cron.cron_id}`, given);
+  expect(answer.status).toBe(400);
+  expect(answer.text).toContain(text);
+  // Who is off waits for no date; one whose dates are over may still be renamed, and switched on to no effect.
+  const off = await create({ enabled: false });
+  expect(await patch(off, given)).toMatchObject({ next_run_date: null });
+  expect(await patch(off, { metadata: { m: 1 } })).toMatchObject({ metadata: { m: 1 } });
+  expect(await patch(off, { enabled: true })).toMatchObject({ enabled: true, next_run_date: null });
+});
+
 test('a disabled cron waits for no date, an enabled one for the next', async () => {
   const cron = await create({ enabled: false });
   expect(cron).toMatchObject({ enabled: false, next_run_date: null });

@@ -1,10 +1,20 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { startTestServer } from '../../support/server.ts';
-import type { TestServer } from '../../support/server.ts';
+import type { Answer, TestServer } from '../../support/server.ts';
 
 const MISSING = randomUUID();
 const BODY_BYTES_MAX = 20_000;
 const run = (more: object): object => ({ assistant_id: 'test', ...more });
+/** Text that Postgres cannot make smaller. */
+const dense = (length: number): string => randomBytes(length).toString('base64').slice(0, length);
+/** An index row takes some 2,700 bytes. */
+const UNINDEXABLE = { workflow_id: dense(5_000) };
+const fieldsOf = (answer: Answer): string[] =>
+  (answer.json() as { error: { issues: { path: string[] }[] } }).error.issues.map(({ path }) =>
+    path.join('.'),
+  );
+const TOO_LONG = 'A text is too long to be indexed';
+const item = (more: object): object => ({ namespace: ['n'], key: 'k', value: {}, ...more });
 
 describe('a request that cannot be served is answered with what is wrong, and does nothing', () => {
   let app: TestServer;
@@ -125,6 +135,15 @@ describe('a request that cannot be served is answered with what is wrong, and do
       400,
       'The body is nested too deeply',
     ],
+    ['what no index takes', 'POST', '/runs', run({ metadata: UNINDEXABLE }), 400, TOO_LONG],
+    [
+      'one of many that no index takes',
+      'POST',
+      '/runs/batch',
+      [run({}), run({ metadata: UNINDEXABLE }), run({})],
+      400,
+      TOO_LONG,
+    ],
   ];
   test.each(texts)('text: %s', async (_what, method, path, body, status, text) => {
     const answer = await app.call(method, path.replace('/T/', `/${threadId}/`), body);
@@ -155,16 +174,32 @@ describe('a request that cannot be served is answered with what is wrong, and do
     ['GET', '/threads/T/runs?limit=many', undefined, 'limit'],
     ['POST', `/threads/T/runs/${MISSING}/cancel?action=explode`, undefined, 'action'],
     ['POST', '/assistants', { graph_id: 'x', name: 'a\u0000' }, 'name'],
+    ['POST', '/assistants/test/latest', { version: 2_147_483_648 }, 'version'],
   ];
   test.each(fields)('schema: %s %s %j names %j', async (method, path, body, field) => {
     const answer = await app.call(method, path.replace('/T', `/${threadId}`), body);
     expect(answer.status).toBe(400);
-    const { success, error } = answer.json() as {
-      success: boolean;
-      error: { name: string; issues: { path: string[] }[] };
-    };
-    expect([success, error.name]).toEqual([false, 'ZodError']);
-    expect(error.issues.map(({ path }) => path.join('.'))).toContain(field);
+    expect(answer.json()).toMatchObject({ success: false, error: { name: 'ZodError' } });
+    expect(fieldsOf(answer)).toContain(field);
+  });
+
+  const places: [string, object, string][] = [
+    ['a key', { key: dense(3_000) }, 'key'],
+    ['characters of two bytes', { key: 'é'.repeat(1_000) }, 'key'],
+    ['a namespace', { namespace: ['a', dense(3_000)] }, 'namespace'],
+    ['both together', { namespace: [dense(1_500)], key: dense(1_500) }, 'key'],
+  ];
+  test.each(places)('a place too long for an item: %s', async (_what, place, field) => {
+    const answer = await app.call('PUT', '/store/items', item(place));
+    expect([answer.status, fieldsOf(answer)]).toEqual([400, [field]]);
+  });
+
+  test('the longest place of an item fits, however it is divided', async () => {
+    for (const labels of [1, 2, 100]) {
+      const namespace = Array.from({ length: labels }, () => dense(1_900 / 2 / labels));
+      const long = item({ namespace, key: dense(1_900 - namespace.join('').length) });
+      expect((await app.call('PUT', '/store/items', long)).status).toBe(204);
+    }
   });
 
   test('an unknown field is refused by name', async () => {
