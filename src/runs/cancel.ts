@@ -42,7 +42,7 @@ async function endPending(
     );
   await db.query(
     `UPDATE threads SET active_runs = active_runs - $2,
-       status = CASE WHEN active_runs > $2 THEN 'busy' ELSE 'idle' END, updated_at = now()
+       status = CASE WHEN active_runs > $2 THEN 'busy' ELSE status_at_rest END, updated_at = now()
      WHERE thread_id = $1`,
     [threadId, runIds.length],
   );
@@ -63,20 +63,19 @@ async function ask(db: Db, runIds: readonly string[], action: CancelAction): Pro
 /**
  * For a new run that takes the thread over: every active run of the thread, inside the creating
  * transaction, which holds the thread's lock.
- * @returns the running ones, to be hinted after the commit
+ * @returns what is to be told after the commit
  */
 export async function cancelActiveRuns(
   db: Db,
   threadId: string,
   action: CancelAction,
-): Promise<CancelHint[]> {
+): Promise<Cancelled> {
   const { rows } = await db.query<Pick<RunRow, 'run_id' | 'status' | 'attempt'>>(
     `SELECT run_id, status, attempt FROM runs
      WHERE thread_id = $1 AND status IN ('pending', 'running') FOR UPDATE`,
     [threadId],
   );
-  const { asked } = await cancelRows(db, threadId, rows, action);
-  return asked;
+  return cancelRows(db, threadId, rows, action);
 }
 
 /**

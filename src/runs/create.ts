@@ -17,7 +17,7 @@ import type { CancelHint } from './cancel.ts';
 import { fairKeyOf, limitOf, NO_FAIRNESS, RING_WINDOW } from './fairness.ts';
 import type { FairnessRules } from './fairness.ts';
 import { ringCount, ringPlace } from './ring.ts';
-import { RUN_COLUMNS, ThreadBusyError, ThreadNotFoundError } from './run.ts';
+import { RUN_COLUMNS, ThreadBusyError, ThreadMovedOnError, ThreadNotFoundError } from './run.ts';
 import type { MultitaskStrategy, RunKwargs, RunRow, RunUser } from './run.ts';
 
 export interface NewRun {
@@ -43,6 +43,11 @@ export interface NewRun {
   /** null: no auth is configured. */
   readonly user: RunUser | null;
   /**
+   * The term of the thread at which it must be at rest for the run to be made: the run answers what was asked then. Not of
+   * a run on a hidden thread. Absent: whatever the thread does.
+   */
+  readonly restingAt?: number;
+  /**
    * What the assistant's row must be for the run to be made, and the run when it is not; the ids stay the same. Only of a
    * run on a hidden thread. Absent: it was read for this run.
    */
@@ -57,10 +62,13 @@ export interface CreatedRun {
   heldKey: string | undefined;
   /** Runs that must be told to stop, for CancelHints. */
   cancelled: CancelHint[];
+  /** Runs that have ended for this one, before they had begun: whoever waits for them must be told. */
+  ended: CancelHint[];
 }
 
 /**
  * @throws {ThreadBusyError} strategy reject, and the thread has an active run
+ * @throws {ThreadMovedOnError} `restingAt` is not so
  * @throws {ThreadNotFoundError} also when the caller may not see it
  */
 export async function createRun(
@@ -94,8 +102,8 @@ export async function createRunIn(
   if (strategy === 'reject' || strategy === 'enqueue') return insertRun(db, on, rules, ON_THREAD);
   await db.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR NO KEY UPDATE', [threadId]);
   // On a thread that the caller may not see this is taken back: the insert finds no thread.
-  const cancelled = await cancelActiveRuns(db, threadId, strategy);
-  return { ...(await insertRun(db, on, rules, ON_THREAD)), cancelled };
+  const { asked: cancelled, ended } = await cancelActiveRuns(db, threadId, strategy);
+  return { ...(await insertRun(db, on, rules, ON_THREAD)), cancelled, ended };
 }
 
 /** @returns false when it was there */
@@ -118,25 +126,27 @@ const values = (threadIsFree: string): string => `$2, $1, $3, 'pending', $4, $5,
 const COLUMNS = `run_id, thread_id, assistant_id, status, metadata, kwargs, multitask_strategy,
   created_at, updated_at, eligible_at, auth, priority, fair_key, due, held, ring_at`;
 
-/** `$15` is which threads the caller may see. */
+/** `$15` is which threads the caller may see, `$16` the term that the thread must rest at. */
 const ON_THREAD = {
   name: 'create-run',
   text: `
   WITH thread AS MATERIALIZED (
-    SELECT thread_id, active_runs, active_runs = 0 OR ${runningOf('$1')} IS NULL
+    SELECT thread_id, term, active_runs, active_runs = 0 OR ${runningOf('$1')} IS NULL
         AND coalesce(${firstPendingOf('$1', 'eligible_at')} > clock_timestamp() + $7 * interval '1 second', true) AS free
     FROM threads WHERE thread_id = $1 AND ${visibleSql('metadata', '$15')} FOR NO KEY UPDATE
   ), run AS (
     INSERT INTO runs (${COLUMNS})
-    SELECT ${values('free')} FROM thread WHERE active_runs = 0 OR $6 <> 'reject'
+    SELECT ${values('free')} FROM thread WHERE (active_runs = 0 OR $6 <> 'reject')
+      AND ($16::bigint IS NULL OR (active_runs = 0 AND thread.term = $16))
     RETURNING ${RUN_COLUMNS}
   ), busy AS (
-    UPDATE threads t SET status = 'busy', active_runs = t.active_runs + 1, config = $8,
+    UPDATE threads t SET status = 'busy',
+      status_at_rest = CASE t.active_runs WHEN 0 THEN t.status ELSE t.status_at_rest END, active_runs = t.active_runs + 1, config = $8,
       metadata = t.metadata || $9, updated_at = now()
     FROM run WHERE t.thread_id = run.thread_id
   )
   SELECT thread.free, run.* FROM thread LEFT JOIN run ON true`,
-  own: ({ visible }: NewRun): unknown[] => [visible.metadata],
+  own: ({ visible, restingAt }: NewRun): unknown[] => [visible.metadata, restingAt],
 };
 
 const hiddenSql = (before: string, from: string): string => `
@@ -202,6 +212,8 @@ async function insertRun(
   if (row === undefined)
     throw new ThreadNotFoundError(`Thread with ID ${newRun.threadId} not found`);
   const { free, run_id: runId, ...run } = row;
+  if (runId === null && newRun.restingAt !== undefined)
+    throw new ThreadMovedOnError(`Thread ${newRun.threadId} has gone on meanwhile`);
   if (runId === null)
     throw new ThreadBusyError(
       'Thread is already running a task. Wait for it to finish or choose a different multitask strategy.',
@@ -211,5 +223,6 @@ async function insertRun(
     waits: !free,
     heldKey: held ? key : undefined,
     cancelled: [],
+    ended: [],
   };
 }

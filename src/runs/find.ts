@@ -97,8 +97,15 @@ export async function readOutcome(db: Db, runId: string): Promise<Outcome | unde
   return rows[0];
 }
 
+/** How the last of a thread's runs ended; null: it has had none. */
+export interface LastRun {
+  readonly status: RunStatus | null;
+  readonly error: RunRow['error'];
+}
+
 /**
  * Removes a finished run with its checkpoints and events; its range of the log becomes void.
+ * @returns the thread's last run now, when it was the one that is removed
  * @throws {RunNotFoundError}
  * @throws {ThreadBusyError} when it is pending or running: cancel it first
  */
@@ -107,8 +114,8 @@ export async function deleteRun(
   threadId: string,
   runId: string,
   visible: Visibility,
-): Promise<void> {
-  await transaction(pool, async (db) => {
+): Promise<LastRun | undefined> {
+  return transaction(pool, async (db) => {
     await db.query('SELECT 1 FROM threads WHERE thread_id = $1 FOR NO KEY UPDATE', [threadId]);
     const run = await readRun(db, threadId, runId, visible);
     if (!isTerminal(run.status)) throw new ThreadBusyError('Run is active');
@@ -118,18 +125,26 @@ export async function deleteRun(
          AND ${runningOf('$1')} IS NULL`,
       [threadId],
     );
+    const { rows } = await db.query<LastRun & { run_id: string }>(
+      `SELECT run_id, status, error FROM runs WHERE thread_id = $1 AND started_at IS NOT NULL AND ended_at IS NOT NULL
+       ORDER BY ended_at DESC, position DESC LIMIT 2`,
+      [threadId],
+    );
+    const [last, before = { status: null, error: null }] = rows;
     await deleteRunCheckpoints(db, runId);
     await db.query('DELETE FROM runs WHERE run_id = $1', [runId]);
-    const { first_seq: first, last_seq: last } = run;
-    if (first === null || last === null || first > last) return;
-    await db.query('DELETE FROM events WHERE thread_id = $1 AND seq BETWEEN $2 AND $3', [
-      threadId,
-      first,
-      last,
-    ]);
-    await db.query(
-      'INSERT INTO voids (thread_id, first_seq, last_seq) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
-      [threadId, first, last],
-    );
+    const { first_seq: first, last_seq: end } = run;
+    if (first !== null && end !== null && first <= end) {
+      await db.query('DELETE FROM events WHERE thread_id = $1 AND seq BETWEEN $2 AND $3', [
+        threadId,
+        first,
+        end,
+      ]);
+      await db.query(
+        'INSERT INTO voids (thread_id, first_seq, last_seq) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING',
+        [threadId, first, end],
+      );
+    }
+    return last?.run_id === runId ? before : undefined;
   });
 }

@@ -76,7 +76,7 @@ const finishSql = (returning: string, since: string, more: string): string => `W
   ), thread AS (
     UPDATE threads t SET archived_seq = $5, term = $3 + 1, log_term = $3 + 1, log_clean = true,
       active_runs = t.active_runs - 1,
-      status = CASE WHEN t.active_runs > 1 THEN 'busy' ELSE $9 END,
+      status = CASE WHEN t.active_runs > 1 THEN 'busy' ELSE $9 END, status_at_rest = $9,
       "values" = CASE WHEN $10 THEN $11::json ELSE t."values" END,
       interrupts = CASE WHEN $10 THEN $12::json ELSE t.interrupts END,
       error = $7, updated_at = now()
@@ -260,7 +260,7 @@ export async function rollBackRun(
     }
     await db.query(
       `UPDATE threads SET archived_seq = $2, term = term + 1, log_term = term + 1, log_clean = true, active_runs = active_runs - 1,
-         status = CASE WHEN active_runs > 1 THEN 'busy' ELSE 'idle' END, updated_at = now()
+         status = CASE WHEN active_runs > 1 THEN 'busy' ELSE status_at_rest END, updated_at = now()
        WHERE thread_id = $1`,
       [threadId, last],
     );

@@ -112,3 +112,6 @@ export class ThreadNotFoundError extends AppError {
 export class ThreadBusyError extends AppError {
   readonly code = 'thread_busy';
 }
+
+/** The thread is not any more as it was when the run was asked for. */
+export class ThreadMovedOnError extends ThreadBusyError {}

@@ -1,5 +1,6 @@
 /** Accepting and cancelling runs as the API does it: the transaction first, then the hints that speed things up. */
-import type { Pool } from '../postgres/pool.ts';
+import { transaction } from '../postgres/pool.ts';
+import type { Db, Pool } from '../postgres/pool.ts';
 import type { Visibility } from '../postgres/visibility.ts';
 import { EVERYTHING } from '../postgres/visibility.ts';
 import type { Signals } from '../postgres/signals.ts';
@@ -8,7 +9,7 @@ import type { Keys } from '../redis/keys.ts';
 import type { RunQueue } from '../queue/port.ts';
 import { cancelRuns } from './cancel.ts';
 import type { CancelHint, Cancelled } from './cancel.ts';
-import { createRun } from './create.ts';
+import { createRun, createRunIn } from './create.ts';
 import { limitOf } from './fairness.ts';
 import { admit, admitHeld } from './ring.ts';
 import type { FairnessRules } from './fairness.ts';
@@ -39,13 +40,47 @@ export async function submitRun(deps: SubmitDeps, newRun: NewRun): Promise<RunRo
   return created.run;
 }
 
+/**
+ * All of the runs or none.
+ * @throws {ThreadBusyError | ThreadNotFoundError}
+ */
+export async function submitRuns(deps: SubmitDeps, newRuns: readonly NewRun[]): Promise<RunRow[]> {
+  const [first] = newRuns;
+  // A run alone needs no transaction, mostly.
+  if (first !== undefined && newRuns.length === 1) return [await submitRun(deps, first)];
+  const created = await transaction(deps.pool, (db) => createRunsIn(db, newRuns, deps.fairness));
+  return announceRuns(deps, newRuns, created);
+}
+
+/** One after the other, inside the caller's transaction. */
+export async function createRunsIn(
+  db: Db,
+  newRuns: readonly NewRun[],
+  rules: FairnessRules,
+): Promise<CreatedRun[]> {
+  const created: CreatedRun[] = [];
+  for (const newRun of newRuns) created.push(await createRunIn(db, newRun, rules));
+  return created;
+}
+
+/** After the commit. @returns the runs, as they were made */
+export function announceRuns(
+  deps: SubmitDeps,
+  newRuns: readonly NewRun[],
+  created: readonly CreatedRun[],
+): RunRow[] {
+  return created.map((one, i) => {
+    const newRun = newRuns[i];
+    if (newRun !== undefined) announceRun(deps, newRun, one);
+    return one.run;
+  });
+}
+
 /** After the commit. */
 export function announceRun(deps: SubmitDeps, newRun: NewRun, created: CreatedRun): void {
-  hintCancel(
-    deps,
-    created.cancelled,
-    newRun.multitaskStrategy === 'rollback' ? 'rollback' : 'interrupt',
-  );
+  const action = newRun.multitaskStrategy === 'rollback' ? 'rollback' : 'interrupt';
+  hintCancel(deps, created.cancelled, action);
+  tellEnded(deps, created.ended, action);
   // A run that waits for another is woken by that one's end, one whose key has a limit by its admission.
   if (created.heldKey !== undefined) void letIn(deps, created.heldKey);
   else if (!created.waits)
@@ -82,18 +117,8 @@ export async function cancel(
   const cancelled = await cancelRuns(deps.pool, threadId, runIds, action, visible);
   if (cancelled === undefined) return undefined;
   hintCancel(deps, cancelled.asked, action);
+  tellEnded(deps, cancelled.ended, action);
   if (cancelled.ended.length > 0) {
-    for (const { runId } of cancelled.ended)
-      deps.signals.publish(
-        'ended',
-        JSON.stringify({
-          threadId,
-          runId,
-          status: action === 'rollback' ? DELETED : 'interrupted',
-          lastSeq: 0,
-          term: 0,
-        }),
-      );
     const next = await nextRun(deps.pool, threadId);
     if (next !== undefined) deps.queue.wake([next]);
   }
@@ -116,6 +141,13 @@ export async function cancelById(
     threadId !== undefined &&
     (await cancel(deps, threadId, [runId], action, EVERYTHING)) !== undefined
   );
+}
+
+/** Runs that ended without a worker: nobody else tells of them. */
+function tellEnded(deps: SubmitDeps, runs: readonly CancelHint[], action: CancelAction): void {
+  const status = action === 'rollback' ? DELETED : 'interrupted';
+  for (const { runId, threadId } of runs)
+    deps.signals.publish('ended', JSON.stringify({ threadId, runId, status, lastSeq: 0, term: 0 }));
 }
 
 /** Hints: the worker also sees the request with its next heartbeat. */

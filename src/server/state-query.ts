@@ -4,9 +4,10 @@ import { AppError } from '../errors.ts';
 import type { Graph, StateQuery } from '../graphs/port.ts';
 import { isTransient, sqlState } from '../postgres/pool.ts';
 import type { Db } from '../postgres/pool.ts';
+import type { LastRun } from '../runs/find.ts';
 import { userConfigurable } from '../runs/run.ts';
-import { showState } from '../threads/thread.ts';
-import type { ThreadRow } from '../threads/thread.ts';
+import { readTerm, showState } from '../threads/thread.ts';
+import type { ShownState, ThreadRow } from '../threads/thread.ts';
 import { InputInvalidError } from './problem.ts';
 
 export interface CheckpointRef {
@@ -52,13 +53,33 @@ export function queryAt(
   };
 }
 
-/** After a change by hand: the thread's row shows what the graph has now. */
+/**
+ * After a change by hand: the thread's row shows what the graph has now.
+ * @param lastRun whose end is to be the thread's; absent: the end it tells of stays
+ */
 export async function showCurrentState(
   db: Db,
   graph: Graph,
   at: Omit<StateQuery, 'subgraphs'>,
+  lastRun?: LastRun,
 ): Promise<void> {
-  const { values, tasks } = await graph.getState({ ...at, subgraphs: false });
+  const term = await readTerm(db, at.threadId);
+  if (term === undefined) return;
+  const { values, next, tasks, checkpoint } = await graph.getState({ ...at, subgraphs: false });
   const interrupts = Object.fromEntries(tasks.map((task) => [task.id, task.interrupts]));
-  await showState(db, at.threadId, { values, interrupts });
+  const id = checkpoint?.['checkpoint_id'];
+  const checkpointId = typeof id === 'string' ? id : null;
+  await showState(db, at.threadId, term, {
+    values,
+    interrupts,
+    checkpointId,
+    outcome: lastRun && outcomeOf(lastRun, next),
+  });
+}
+
+/** As the run's end has written it. */
+function outcomeOf({ status, error }: LastRun, next: readonly string[]): ShownState['outcome'] {
+  if (status === 'error' || status === 'timeout') return { status: 'error', error };
+  const waits = status !== 'interrupted' && next.length > 0;
+  return { status: waits ? 'interrupted' : 'idle', error: null };
 }

@@ -21,13 +21,14 @@ export interface ThreadRow {
   interrupts: Record<string, unknown>;
   error: unknown;
   active_runs: number;
+  term: number;
   ttl_minutes: number | null;
   created_at: Date;
   updated_at: Date;
 }
 
 export const THREAD_COLUMNS = `thread_id, status, metadata, config, "values", interrupts, error, active_runs,
-  ttl_minutes, created_at, updated_at`;
+  term, ttl_minutes, created_at, updated_at`;
 
 export class ThreadExistsError extends AppError {
   readonly code = 'thread_exists';
@@ -102,16 +103,49 @@ export async function updateThread(
   return row;
 }
 
-/** What the row shows after somebody changed the state over the API; nothing when a run has begun meanwhile. */
+/** @returns undefined when the thread is gone */
+export async function readTerm(db: Db, threadId: string): Promise<number | undefined> {
+  const { rows } = await db.query<{ term: number }>(
+    'SELECT term FROM threads WHERE thread_id = $1',
+    [threadId],
+  );
+  return rows[0]?.term;
+}
+
+export interface ShownState {
+  readonly values: unknown;
+  readonly interrupts: Record<string, unknown>;
+  /** Whose state it is; null: the thread had none. */
+  readonly checkpointId: string | null;
+  /** undefined: they stay. */
+  readonly outcome: { readonly status: ThreadStatus; readonly error: unknown } | undefined;
+}
+
+/**
+ * What the row shows after somebody changed the state over the API; nothing when there is a newer state, or a run has
+ * begun: whoever made that shows it.
+ * @param term of the thread before the state was read: a run, or a deletion, since then has raised it
+ */
 export async function showState(
   db: Db,
   threadId: string,
-  state: { values: unknown; interrupts: Record<string, unknown> },
+  term: number,
+  state: ShownState,
 ): Promise<void> {
   await db.query(
-    `UPDATE threads SET "values" = $2, interrupts = $3, updated_at = now()
-     WHERE thread_id = $1 AND active_runs = 0`,
-    [threadId, JSON.stringify(state.values), JSON.stringify(state.interrupts)],
+    `UPDATE threads SET "values" = $2, interrupts = $3, updated_at = now(),
+       status = coalesce($6, status), error = CASE WHEN $6::text IS NULL THEN error ELSE $7::json END
+     WHERE thread_id = $1 AND active_runs = 0 AND term = $4 AND $5::text IS NOT DISTINCT FROM (
+       SELECT checkpoint_id FROM checkpoints WHERE thread_id = $1 AND checkpoint_ns = '' ORDER BY position DESC LIMIT 1)`,
+    [
+      threadId,
+      JSON.stringify(state.values),
+      JSON.stringify(state.interrupts),
+      term,
+      state.checkpointId,
+      state.outcome?.status,
+      state.outcome?.error == null ? null : JSON.stringify(state.outcome.error),
+    ],
   );
 }
 
@@ -153,6 +187,8 @@ export async function copyThread(
   metadata: Record<string, unknown>,
 ): Promise<ThreadRow | undefined> {
   return transaction(pool, async (db) => {
+    // Row and states of one moment. Rather than a lock: a copy of much must not hold up the thread's runs.
+    await db.query('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
     const { rows } = await db.query<ThreadRow>(
       `INSERT INTO threads (thread_id, metadata, config, "values", interrupts)
        SELECT $2::uuid, metadata || $4::jsonb || jsonb_build_object('thread_id', $2::text), config, "values", interrupts

@@ -12,7 +12,7 @@ import type { NewRun } from '../../src/runs/create.ts';
 import { claimRun } from '../../src/runs/claim.ts';
 import { createRun } from '../../src/runs/create.ts';
 import { finishRun } from '../../src/runs/finish.ts';
-import type { Finished } from '../../src/runs/finish.ts';
+import type { Finished, RunEnding } from '../../src/runs/finish.ts';
 import { requeueExpired } from '../../src/runs/lease.ts';
 import { openTerm } from '../../src/runs/term.ts';
 import type { ArchiveRow } from '../../src/events/archive.ts';
@@ -158,6 +158,7 @@ export async function endRun(
   owner: LogOwner,
   lastSeq: number,
   rest: readonly ArchiveRow[] = [],
+  given: Partial<RunEnding> = {},
 ): Promise<Finished> {
   return finishRun(app.core.pool, {
     threadId: owner.threadId,
@@ -171,6 +172,7 @@ export async function endRun(
     rest,
     lastSeq,
     webhook: null,
+    ...given,
   });
 }
 

@@ -1,7 +1,7 @@
 /** Runs that are there: read, joined, cancelled, removed. */
 import { Router } from 'express';
 import type { Request, Response } from 'express';
-import { activeRuns, deleteRun, listRuns, readRun } from '../../runs/find.ts';
+import { activeRuns, listRuns, readRun } from '../../runs/find.ts';
 import { isTerminal, RunNotFoundError } from '../../runs/run.ts';
 import type { CancelAction } from '../../runs/run.ts';
 import { cancel } from '../../runs/submit.ts';
@@ -16,6 +16,7 @@ import { findPosition } from '../position.ts';
 import { pick, sendEmpty, sendEvents, sendJson } from '../respond.ts';
 import { cancelAndWait } from '../run-cancel.ts';
 import { streamRun } from '../run-stream.ts';
+import { removeRun } from '../run-remove.ts';
 import { runView } from '../run-view.ts';
 import { answerWithEnd } from '../run-wait.ts';
 import {
@@ -64,7 +65,7 @@ export function runRoutes(context: RouteContext): Router {
     if (!isTerminal(run.status))
       await cancelAndWait(context, threadId, [runId], 'rollback', response, visible);
     await guard.watch(
-      deleteRun(pool, threadId, runId, visible).catch((error: unknown) => {
+      removeRun(context, threadId, runId, visible, access.user).catch((error: unknown) => {
         if (!(error instanceof RunNotFoundError)) throw error;
       }),
     );

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { AppError } from '../../errors.ts';
 import type { Visibility } from '../../postgres/visibility.ts';
 import { activeRunsOf } from '../../runs/find.ts';
-import { ThreadNotFoundError } from '../../runs/run.ts';
+import { ThreadMovedOnError, ThreadNotFoundError } from '../../runs/run.ts';
 import type { RunCommand } from '../../graphs/port.ts';
 import { submitRun } from '../../runs/submit.ts';
 import { runsOfKey, submitOnce } from '../../runs/submit-once.ts';
@@ -122,14 +122,22 @@ function handlersOf(
         : resumes
           ? { command: { resume: input } }
           : { input };
-      return start(
-        context,
-        access,
-        threadId,
-        { assistant_id, ...given, ...optional(rest) },
-        key,
-        multitaskStrategy,
-      );
+      const startWith = (what: typeof given, restingAt?: number): Promise<{ run_id: string }> =>
+        start(
+          context,
+          access,
+          threadId,
+          { assistant_id, ...what, ...optional(rest) },
+          key,
+          multitaskStrategy,
+          restingAt,
+        );
+      if (!resumes || isLibraryCommand(input)) return startWith(given);
+      return startWith(given, thread?.term).catch((error: unknown) => {
+        // Somebody else has answered: this is no answer to what is asked after that.
+        if (error instanceof ThreadMovedOnError) return startWith({ input });
+        throw error;
+      });
     },
     'input.respond': async (threadId, params) => {
       const { update, goto, config, metadata, ...answer } = RespondParams.parse(params);
@@ -154,7 +162,13 @@ function handlersOf(
         threadId,
         { assistant_id: assistantId, command, ...optional({ config, metadata }) },
         key,
-      );
+        'enqueue',
+        thread.term,
+      ).catch((error: unknown) => {
+        if (error instanceof ThreadMovedOnError)
+          throw refuse('no_such_interrupt', `Thread ${threadId} has been answered meanwhile.`);
+        throw error;
+      });
       return {};
     },
     'state.get': async (threadId, params) => {
@@ -213,6 +227,7 @@ type Start = Pick<
   'assistant_id' | 'input' | 'command' | 'config' | 'metadata' | 'langsmith_tracer'
 >;
 
+/** @param restingAt of the thread, where the run answers what it asks. @throws {ThreadMovedOnError} */
 async function start(
   context: RouteContext,
   access: Access,
@@ -220,6 +235,7 @@ async function start(
   given: Start,
   key: RequestKey | undefined,
   strategy: RunCreate['multitask_strategy'] = 'enqueue',
+  restingAt?: number,
 ): Promise<{ run_id: string }> {
   const body: RunCreate = {
     ...given,
@@ -231,7 +247,11 @@ async function start(
   };
   const { pool, submit } = context;
   const newRun = await context.guard.watch(newRunOf(pool, body, threadId, {}, access));
-  const run: typeof newRun = { ...newRun, kwargs: { ...newRun.kwargs, protocol: 'v2' } };
+  const run: typeof newRun = {
+    ...newRun,
+    kwargs: { ...newRun.kwargs, protocol: 'v2' },
+    ...(restingAt === undefined ? {} : { restingAt }),
+  };
   if (key === undefined) await context.guard.watch(submitRun(submit, run));
   else {
     const { runs } = await context.guard.watch(

@@ -64,6 +64,8 @@ export function openConnection(
   /** Of the reader: what an earlier one still has in hand is dropped. */
   let reading = 0;
   let commands = 0;
+  /** Settles when the runs that were asked for so far are made, or refused. */
+  let made: Promise<void> = Promise.resolve();
   /** Of these, subscriptions. */
   let subscribing = 0;
   /** Of the latest, by performance.now. */
@@ -157,7 +159,13 @@ export function openConnection(
       subscribing++;
       stopReading();
     }
+    const before = made;
+    const done = createDeferred();
+    // Runs are made in the order in which they are asked for. An answer to a question may have to wait for the question,
+    // so it waits for the runs before it, and no run waits for it.
+    if (method === 'run.start') made = done.promise;
     try {
+      if (method === 'run.start' || method === 'input.respond') await before;
       const message = await answerCommand(
         context,
         access,
@@ -173,6 +181,7 @@ export function openConnection(
     } catch (error) {
       answer(failure(id, error));
     } finally {
+      done.resolve();
       commands--;
       if (subscribes) {
         subscribing--;

@@ -169,6 +169,58 @@ test('a cancelled pending run ends at once, a finished one stays as it is', asyn
   ).toBeUndefined();
 });
 
+describe.each(['interrupted', 'error', 'idle'] as const)('a thread that is %s', (status) => {
+  /** Its status is that of its last run. */
+  const threadAt = async (): Promise<string> => {
+    const threadId = await createThread(app);
+    const { run } = await create(threadId, 'enqueue');
+    const owner = await claimTerm(app, run.run_id);
+    await endRun(app, owner, 0, [], { threadStatus: status });
+    return threadId;
+  };
+  const atRest = { status, active_runs: 0 };
+
+  test.each(['interrupt', 'rollback'] as const)(
+    'is so again when runs that have not begun are cancelled: %s',
+    async (action) => {
+      const threadId = await threadAt();
+      const runs = [await create(threadId, 'reject'), await create(threadId, 'enqueue')];
+      expect(await thread(threadId)).toEqual({ status: 'busy', active_runs: 2 });
+      for (const { run } of runs)
+        await cancelRuns(app.core.pool, threadId, [run.run_id], action, EVERYTHING);
+      expect(await thread(threadId)).toEqual(atRest);
+    },
+  );
+
+  test('is so again when the run that pushed others out is cancelled', async () => {
+    const threadId = await threadAt();
+    await create(threadId, 'enqueue');
+    const { run } = await create(threadId, 'interrupt');
+    await cancelRuns(app.core.pool, threadId, [run.run_id], 'interrupt', EVERYTHING);
+    expect(await thread(threadId)).toEqual(atRest);
+  });
+
+  test('is so again when its run is rolled back', async () => {
+    const threadId = await threadAt();
+    const { run } = await create(threadId, 'enqueue');
+    const owner = await claimTerm(app, run.run_id);
+    const waiting = await create(threadId, 'enqueue');
+    await rollBackRun(app.core.pool, { ...owner, lastSeq: 0 });
+    expect(await thread(threadId)).toEqual({ status: 'busy', active_runs: 1 });
+    await cancelRuns(app.core.pool, threadId, [waiting.run.run_id], 'rollback', EVERYTHING);
+    expect(await thread(threadId)).toEqual(atRest);
+  });
+
+  test('is what a run that ended made of it, when the one behind that is cancelled', async () => {
+    const threadId = await createThread(app);
+    const { run } = await create(threadId, 'enqueue');
+    const behind = await create(threadId, 'enqueue');
+    await endRun(app, await claimTerm(app, run.run_id), 0, [], { threadStatus: status });
+    await cancelRuns(app.core.pool, threadId, [behind.run.run_id], 'interrupt', EVERYTHING);
+    expect(await thread(threadId)).toEqual(atRest);
+  });
+});
+
 test('a run for a thread that is not there is refused', async () => {
   await expect(create(newId(), 'enqueue')).rejects.toBeInstanceOf(ThreadNotFoundError);
 });

@@ -60,6 +60,23 @@ describe.each([{ redis: true }, { redis: false }])('waiting, with redis: $redis'
     ).toBe('{"n":5}');
   });
 
+  test.each(['interrupt', 'rollback'])(
+    'is told when a run with %s takes the place of its own, and needs no look',
+    async (multitask_strategy) => {
+      const { answer, threadId } = await wait();
+      const see = blindLooks(app);
+      try {
+        await app.call('POST', `/threads/${threadId}/runs`, {
+          assistant_id: 'test',
+          multitask_strategy,
+        });
+        expect((await answer).status).toBe(200);
+      } finally {
+        see();
+      }
+    },
+  );
+
   test('is told when the run ends, and needs no look', async () => {
     const { answer, runId } = await wait();
     const run = await playRun(app, runId);
