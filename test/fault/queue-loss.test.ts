@@ -200,7 +200,7 @@ describe('one deployment', () => {
         const evidence = { threadId, runId, clients: [[client]], expected: 15 };
         expect(await violationsIn(cluster, evidence)).toEqual([]);
         expect(lines(trace)).toHaveLength(3);
-        expect(await cluster.row(runId)).toMatchObject({ status: 'success', attempt: 1, term: 1 });
+        expect(await cluster.row(runId)).toMatchObject({ status: 'success', attempt: 1 });
       }
       await waitUntil(async () => (await queue.depth()) === 0, {
         timeoutMs: 30_000,
