@@ -75,9 +75,13 @@ export class Loop {
         await context.acquire(signal);
         acquired.push(context);
       }
-      return await this.#guarded(begin);
-    } finally {
-      for (const context of acquired.reverse()) await context.release();
+      const result = await this.#guarded(begin);
+      await releaseAll(acquired);
+      return result;
+    } catch (error) {
+      // The run's own error is the one to be told. A second release does nothing.
+      await releaseAll(acquired).catch(() => undefined);
+      throw error;
     }
   }
 
@@ -191,6 +195,7 @@ export class Loop {
     attempt: number,
     signal: AbortSignal | undefined,
   ): undefined | Promise<void> {
+    task.attempt = attempt;
     return runAs(new TaskContext(this.#host, task, attempt, signal), this.#body);
   }
 
@@ -221,13 +226,12 @@ export class Loop {
 
   #write(context: TaskContext, result: unknown): undefined | Promise<void> {
     const { task } = context;
+    const take = (): void => {
+      if (context.attempt === task.attempt) task.writes = context.writes;
+    };
     const writing = task.plan.actor.write(result, context, context);
-    if (isPromise(writing)) {
-      return writing.then(() => {
-        task.writes = context.writes;
-      });
-    }
-    task.writes = context.writes;
+    if (isPromise(writing)) return writing.then(take);
+    take();
     return undefined;
   }
 
@@ -289,6 +293,16 @@ export class Loop {
       }
     }
   }
+}
+
+/** Each of them, the last first, whatever another one's release throws. @throws what the first of those threw */
+async function releaseAll(contexts: readonly Context<unknown>[]): Promise<void> {
+  let failure: { readonly error: unknown } | undefined;
+  for (const context of [...contexts].reverse())
+    await context.release().catch((error: unknown) => {
+      failure ??= { error };
+    });
+  if (failure !== undefined) throw failure.error;
 }
 
 /** What the graph around does with a command that was meant for it. */

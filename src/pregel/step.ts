@@ -147,7 +147,18 @@ export class Step {
     task.status = 'done';
     if (task.writes.length === 0) task.writes.push([NO_WRITES, null]);
     this.#left -= 1;
-    this.#options.settled(task, this.#left);
+    this.#tell(task);
+  }
+
+  /** What cannot be told (an update that no event can hold) fails the step: nobody else would hear of it. */
+  #tell(task: Task): void {
+    try {
+      this.#options.settled(task, this.#left);
+    } catch (error) {
+      if (this.#failure !== undefined) return;
+      this.#failure = { task, error };
+      this.#abort(error);
+    }
   }
 
   #failed(task: Task, error: unknown): void {
@@ -167,7 +178,7 @@ export class Step {
       this.#failure = { task, error };
       this.#abort(error);
     }
-    this.#options.settled(task, this.#left);
+    this.#tell(task);
   }
 
   #abort(reason: unknown): void {

@@ -16,6 +16,8 @@ export class Task {
   readonly index: number;
   /** In order; a channel may occur several times. */
   writes: PendingWrite[] = [];
+  /** The one that counts; what an earlier one still writes comes too late. */
+  attempt = 1;
   status: 'planned' | 'running' | 'done' | 'interrupted' | 'failed' = 'planned';
   interrupts: readonly Interrupt[] = [];
   error: unknown = undefined;

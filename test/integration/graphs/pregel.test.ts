@@ -1,7 +1,7 @@
 /** Pregel applications behind the graph port, on Postgres. */
 import type { GraphRegistry } from '../../../src/graphs/port.ts';
 import { createGraphRegistry } from '../../../src/graphs/registry.ts';
-import { reduced, START, StateGraph } from '../../../src/pregel/index.ts';
+import { interrupt, reduced, START, StateGraph } from '../../../src/pregel/index.ts';
 import type { Db } from '../../../src/postgres/pool.ts';
 import { z } from 'zod';
 import {
@@ -229,4 +229,37 @@ test('schemas and drawing', async () => {
       { source: 'score_essay', target: '__end__', conditional: false },
     ],
   });
+});
+
+test.each([
+  [
+    'an update',
+    async () => {
+      await Promise.resolve();
+      return { n: 1n };
+    },
+    'updates',
+  ],
+  [
+    'a question',
+    async () => {
+      await Promise.resolve();
+      return interrupt({ big: 1n });
+    },
+    'values',
+  ],
+] as const)('%s that no event can hold ends the run and names its key', async (_, node, mode) => {
+  const graph = await createGraphRegistry(createDependencies(database.pool), {
+    graphs: {
+      big: new StateGraph(z.object({ n: z.unknown() }))
+        .addNode('node', node as never)
+        .addEdge(START, 'node')
+        .compile(),
+    },
+  }).get('big');
+  const threadId = await createThread(database.pool);
+  const given = { input: { n: 0 }, streamModes: [mode] };
+  await expect(
+    graph.execute(createExecution(threadId, createSink(), given)),
+  ).rejects.toMatchObject({ code: 'event_invalid' });
 });

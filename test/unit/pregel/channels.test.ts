@@ -179,6 +179,43 @@ describe('Context', () => {
     expect(events).toEqual(['acquire', 'use', 'release', 'acquire', 'use', 'release']);
   });
 
+  test('each is released, whatever another one does, and the run’s own error is told', async () => {
+    const run = (fails: boolean, events: string[]): Promise<unknown> => {
+      const resource = (name: string, release: () => void): Context<string> =>
+        new Context({
+          acquire: () => name,
+          release: () => {
+            events.push(name);
+            release();
+          },
+        });
+      return new Pregel<{ a: number }, { b: string }>({
+        nodes: {
+          node: Channel.subscribeTo<number>('a')
+            .pipe(() => {
+              if (fails) throw new Error('broken');
+              return 'b';
+            })
+            .pipe(Channel.writeTo('b')),
+        },
+        channels: {
+          a: new EphemeralValue<number>(),
+          b: new LastValue<string>(),
+          first: resource('first', () => undefined),
+          second: resource('second', () => {
+            throw new Error('no release');
+          }),
+        },
+        inputChannels: ['a'],
+        outputChannels: ['b'],
+      }).invoke({ a: 1 });
+    };
+    const events: string[] = [];
+    await expect(run(false, events)).rejects.toThrow('no release');
+    await expect(run(true, events)).rejects.toThrow('broken');
+    expect(events).toEqual(['second', 'first', 'second', 'first']);
+  });
+
   test('is released when an actor fails', async () => {
     const events: string[] = [];
     await expect(build(events, true).invoke({ a: 1 })).rejects.toThrow('broken');

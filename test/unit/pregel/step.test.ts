@@ -162,6 +162,27 @@ test('an actor with a timeout and a retry policy is tried again, its late writes
   expect(attempts).toEqual([1, 2, 3]);
 });
 
+test('an attempt that timed out and ends after the one that succeeded changes nothing', async () => {
+  const clock = new ManualClock();
+  let endFirst: (value: string) => void = () => undefined;
+  let endSibling: (value: string) => void = () => undefined;
+  const app = fanOut(
+    {
+      flaky: (_input, context) =>
+        context.attempt === 1 ? new Promise<string>((resolve) => (endFirst = resolve)) : 'second',
+      sibling: () => new Promise<string>((resolve) => (endSibling = resolve)),
+    },
+    { clock },
+    { flaky: { timeoutMs: 100, retry: { maxAttempts: 2, initialIntervalMs: 40, jitter: false } } },
+  );
+  const run = app.invoke({ in: 'x' });
+  expect([await clock.advance(), await clock.advance()]).toEqual([100, 40]);
+  endFirst('first');
+  await new Promise(setImmediate);
+  endSibling('sibling');
+  expect(await run).toEqual({ out: ['second', 'sibling'] });
+});
+
 test('the last failure of a retried actor is the error; retryOn decides', async () => {
   const clock = new ManualClock();
   const timeout = fanOut(
