@@ -135,7 +135,8 @@ export function isTransient(error: unknown): boolean {
     (isNativeError(error) &&
       'errors' in error &&
       Array.isArray(error.errors) &&
-      error.errors.some(isTransientItself))
+      error.errors.length > 0 &&
+      error.errors.every(isTransientItself))
   );
 }
 

@@ -145,6 +145,13 @@ export async function deleteRun(
         [threadId, first, end],
       );
     }
-    return last?.run_id === runId ? before : undefined;
+    if (last?.run_id !== runId) return undefined;
+    // What it asked is not asked any more. Whoever can ask the graph (run-remove.ts) knows whether the state before asks.
+    await db.query(
+      `UPDATE threads SET status_at_rest = $2, status = CASE active_runs WHEN 0 THEN $2 ELSE status END
+       WHERE thread_id = $1`,
+      [threadId, before.status === 'error' || before.status === 'timeout' ? 'error' : 'idle'],
+    );
+    return before;
   });
 }

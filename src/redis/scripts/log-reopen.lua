@@ -17,8 +17,9 @@ local term, tail_term, archived = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber
 local m, claim = redis.call('HMGET', meta, 't', 'p'), ARGV[5] == ''
 local t = tonumber(m[1])
 if t ~= nil and t > term then return {'FENCED', t} end
--- An archiver may have committed and trimmed since the caller asked Postgres.
-if m[2] then archived = math.max(archived, tonumber(m[2])) end
+-- An archiver may have committed and trimmed since the caller asked Postgres. The watermark of a lower term tells nothing
+-- that Postgres does not, and may be that of a deleted thread that had this id.
+if m[2] and t ~= nil and t >= tail_term then archived = math.max(archived, tonumber(m[2])) end
 
 local reply, keep, last = {'OK', 0}, {}, archived
 for _, entry in ipairs(redis.call('XRANGE', stream, string.format('%d-0', archived + 1), '+')) do

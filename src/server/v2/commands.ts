@@ -6,6 +6,7 @@ import type { Access } from '../../auth/gate.ts';
 import { assistantIdOf } from '../../assistants/assistant.ts';
 import { z } from 'zod';
 import { AppError } from '../../errors.ts';
+import type { Db } from '../../postgres/pool.ts';
 import type { Visibility } from '../../postgres/visibility.ts';
 import { activeRunsOf } from '../../runs/find.ts';
 import { ThreadMovedOnError, ThreadNotFoundError } from '../../runs/run.ts';
@@ -33,6 +34,9 @@ const STREAM_MODES = ['values', 'updates', 'messages', 'tools', 'custom', 'tasks
  * long for the end.
  */
 const INTERRUPT_WAIT_MS = 10_000;
+
+/** How often an answer is begun again because the thread's term was raised by no run. */
+const ANSWER_TRIES_MAX = 3;
 
 /** What commands ask of authorization. */
 export const COMMAND_EVENTS = ['threads:read', 'threads:create_run', 'assistants:read'] as const;
@@ -132,8 +136,8 @@ function handlersOf(
           multitaskStrategy,
           restingAt,
         );
-      if (!resumes || isLibraryCommand(input)) return startWith(given);
-      return startWith(given, thread?.term).catch((error: unknown) => {
+      if (!resumes || isLibraryCommand(input) || thread === undefined) return startWith(given);
+      return answering(thread, (term) => startWith(given, term)).catch((error: unknown) => {
         // Somebody else has answered: this is no answer to what is asked after that.
         if (error instanceof ThreadMovedOnError) return startWith({ input });
         throw error;
@@ -156,14 +160,16 @@ function handlersOf(
       );
       const command: RunCommand = { resume, ...optional({ update, goto }) };
       const assistantId = boundAssistant(thread) ?? '';
-      await start(
-        context,
-        access,
-        threadId,
-        { assistant_id: assistantId, command, ...optional({ config, metadata }) },
-        key,
-        'enqueue',
-        thread.term,
+      await answering(thread, (term) =>
+        start(
+          context,
+          access,
+          threadId,
+          { assistant_id: assistantId, command, ...optional({ config, metadata }) },
+          key,
+          'enqueue',
+          term,
+        ),
       ).catch((error: unknown) => {
         if (error instanceof ThreadMovedOnError)
           throw refuse('no_such_interrupt', `Thread ${threadId} has been answered meanwhile.`);
@@ -199,6 +205,26 @@ function handlersOf(
   };
 
   /** The thread once it waits for input. */
+  /**
+   * Makes a run that answers what `thread` asks. A term that no run has begun (another run of the thread was deleted,
+   * its states were pruned) has answered nothing.
+   * @throws {ThreadMovedOnError} somebody else has
+   */
+  async function answering<T>(thread: ThreadRow, begin: (term: number) => Promise<T>): Promise<T> {
+    const { thread_id: threadId } = thread;
+    let { term } = thread;
+    for (let tries = 1; ; tries++)
+      try {
+        return await begin(term);
+      } catch (error) {
+        if (!(error instanceof ThreadMovedOnError) || tries === ANSWER_TRIES_MAX) throw error;
+        const now = await guard.watch(findThread(context, threadId, await mayRead(threadId)));
+        if (now === undefined || now.active_runs > 0) throw error;
+        if (interruptsOf(now).join() !== interruptsOf(thread).join()) throw error;
+        if (await guard.watch(hasBegunSince(pool, threadId, thread.term))) throw error;
+        term = now.term;
+      }
+  }
   async function interruptedThread(ctx: RouteContext, threadId: string): Promise<ThreadRow> {
     const deadline = AbortSignal.timeout(INTERRUPT_WAIT_MS);
     const visible = await mayRead(threadId);
@@ -295,6 +321,14 @@ async function findThread(
     if (error instanceof ThreadNotFoundError) return undefined;
     throw error;
   }
+}
+
+async function hasBegunSince(db: Db, threadId: string, term: number): Promise<boolean> {
+  const { rows } = await db.query(
+    'SELECT 1 FROM terms WHERE thread_id = $1 AND term > $2 LIMIT 1',
+    [threadId, term],
+  );
+  return rows.length > 0;
 }
 
 async function archivedSeq({ pool }: RouteContext, threadId: string): Promise<number> {

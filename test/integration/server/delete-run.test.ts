@@ -92,7 +92,15 @@ test('a run that has not begun yet keeps the row as it is', async () => {
   const threadId = await newThread();
   const first = await run(threadId, 1, 'ask');
   const path = `/threads/${threadId}/runs`;
-  await app.call('POST', path, { assistant_id: 'test', input: {}, after_seconds: 3_600 });
+  const created = await app.call('POST', path, {
+    assistant_id: 'test',
+    input: {},
+    after_seconds: 3_600,
+  });
+  const { run_id: second } = created.json() as { run_id: string };
   expect((await app.call('DELETE', `${path}/${first}`)).status).toBe(204);
   expect(await shown(threadId)).toMatchObject({ status: 'busy', values: { n: 1 } });
+  // What the deleted run asked is not asked again when that one is taken back.
+  await app.call('POST', '/runs/cancel', { thread_id: threadId, run_ids: [second] });
+  expect(await shown(threadId)).toMatchObject({ status: 'idle' });
 });

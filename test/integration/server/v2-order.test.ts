@@ -113,6 +113,30 @@ test('an answer that waits for its question waits for runs asked for before it, 
   socket.ws.terminate();
 });
 
+test.each(['run.start', 'input.respond'])(
+  '%s: a term that no run has begun answers nothing, so the answer is one',
+  async (method) => {
+    const threadId = await interruptedThread();
+    // As when another run of the thread is deleted, or its states are pruned.
+    holdQueries(/^read-thread /, async (n) => {
+      if (n > 0) return;
+      const raise = 'UPDATE threads SET term = term + 1 WHERE thread_id = $1';
+      await app.core.pool.query(raise, [threadId]);
+    });
+    const answer = await command(
+      app.url,
+      threadId,
+      method,
+      method === 'run.start'
+        ? { assistant_id: app.assistantId, input: 'yes' }
+        : { interrupt_id: 'q', response: 'yes' },
+    );
+    expect(answer.type).toBe('success');
+    const [run] = await runsOf(threadId);
+    expect(JSON.stringify(run?.kwargs.command?.resume)).toContain('yes');
+  },
+);
+
 describe('of two that answer one question at once', () => {
   /** Both have seen the question before either has answered it. */
   function holdUntilBothHaveSeen(): void {

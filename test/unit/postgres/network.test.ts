@@ -11,12 +11,14 @@ test.each([
   expect(wasAway(withCode(code))).toBe(true);
 });
 
-test('of several addresses one that may be tried again is enough', () => {
+test('of several errors all must be of the network: a graph’s own failures come together, too', () => {
   const [never, later] = [withCode('EACCES'), withCode('ECONNREFUSED')];
   // Node gives the whole the code of its first.
   const of = (...errors: Error[]): Error =>
     Object.assign(new AggregateError(errors), { code: 'EACCES' });
-  expect(isTransient(of(never, later))).toBe(true);
+  expect(isTransient(of(later, later))).toBe(true);
+  expect(isTransient(of(never, later))).toBe(false);
+  expect(isTransient(of())).toBe(false);
   expect(isTransient(of(never, never))).toBe(false);
   expect(isTransient(Object.assign(new Error('not a list'), { errors: later }))).toBe(false);
 });
