@@ -172,7 +172,11 @@ test('[5c] the raised fence is in what Redis lost, and the zombie wakes: its eve
     await waitUntil(async () => (await redis.hget(meta, 'p')) === (await redis.hget(meta, 'l')), {
       timeoutMs: 5_000,
     });
-    const before = { meta: await redis.dumpBuffer(meta), last: await redis.hget(meta, 'l') };
+    const before = {
+      meta: await redis.dumpBuffer(meta),
+      last: await redis.hget(meta, 'l'),
+      term: await redis.hget(meta, 't'),
+    };
     // The next attempt is one that keeps its lease while it is frozen below.
     const zombie = await cluster.workerOf(runId);
     const others = [...cluster.workers].filter(([name]) => name !== zombie);
@@ -189,7 +193,7 @@ test('[5c] the raised fence is in what Redis lost, and the zombie wakes: its eve
       timeoutMs: 30_000,
       what: 'the zombie to write to Redis',
     });
-    expect(await redis.hget(meta, 't')).toBe('1');
+    expect(await redis.hget(meta, 't')).toBe(before.term);
     cluster.workers.get(live)?.thaw();
     await client.end();
     const late = cluster.join(threadId, runId);
