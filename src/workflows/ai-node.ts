@@ -31,7 +31,10 @@ export interface NodeRun {
   readonly conversation: Conversation;
   readonly state: State;
   readonly context: ActorContext;
+  /** Throws where a value has no such field. */
   readonly lookup: Lookup;
+  /** Does not: for those who ask whether there is one. */
+  readonly find: Lookup;
 }
 
 export function runAiNode(run: NodeRun, node: AiNode): Promise<NodeOutcome> {

@@ -184,6 +184,7 @@ class CallReader {
     let depth = 0;
     let quote: string | undefined;
     for (let i = at; i < this.#text.length; i++) {
+      if (++this.#steps > STEPS_MAX) return undefined;
       const char = this.#text[i] ?? '';
       if (quote !== undefined) {
         if (char === '\\') i++;

@@ -46,14 +46,41 @@ function contains(whole: unknown, part: unknown): boolean {
 
 /** NaN when the two cannot be ordered: then no comparison but `ne` holds. */
 function order(left: unknown, right: unknown): number {
-  const numbers = [numberOf(left), numberOf(right)] as const;
-  if (!Number.isNaN(numbers[0]) && !Number.isNaN(numbers[1])) return numbers[0] - numbers[1];
   const [a, b] = [textOf(left), textOf(right)];
+  if (a === b && typeof left === typeof right) return 0;
+  const decimals = [decimalOf(left), decimalOf(right)] as const;
+  if (decimals[0] !== undefined && decimals[1] !== undefined)
+    return orderOfDecimals(decimals[0], decimals[1]);
+  const oneIsNumber = typeof left === 'number' || typeof right === 'number';
+  // 1e21 has no plain form here.
+  const difference = oneIsNumber ? numberOf(left) - numberOf(right) : Number.NaN;
+  if (!Number.isNaN(difference)) return difference;
   if (a === b) return 0;
   // A number and a word: unequal, neither is greater.
-  if (typeof left === 'number' || typeof right === 'number') return Number.NaN;
+  if (oneIsNumber) return Number.NaN;
   return a < b ? -1 : 1;
 }
+
+/** Longer ones are words. */
+const DECIMAL = /^-?\d{1,100}(?:\.\d{1,100})?$/;
+
+/** A number as it is written. Not what else a double can be read from: `1e3` and `0x10` may be ids. */
+function decimalOf(value: unknown): string | undefined {
+  if (typeof value !== 'string' && typeof value !== 'number') return undefined;
+  const text = String(value).trim();
+  return DECIMAL.test(text) ? text : undefined;
+}
+
+/** Digit by digit: as doubles, long ids that differ would be equal. */
+function orderOfDecimals(left: string, right: string): number {
+  const places = Math.max(...[left, right].map((text) => fractionOf(text).length));
+  const [a, b] = [left, right].map((text) =>
+    BigInt(text.replace(/\..*$/, '') + fractionOf(text).padEnd(places, '0')),
+  ) as [bigint, bigint];
+  return a === b ? 0 : a < b ? -1 : 1;
+}
+
+const fractionOf = (text: string): string => text.split('.')[1] ?? '';
 
 function numberOf(value: unknown): number {
   if (typeof value === 'number') return value;

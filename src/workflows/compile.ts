@@ -67,8 +67,9 @@ async function step(
     return { taken: Object.fromEntries(outgoing.map((edge) => [keyOf(edge), false])) };
   }
   context.write({ type: 'node', node: node.id, status: 'started' });
-  const lookup = lookupOf(incoming, state);
-  const { output, label, update } = await runNode({ ...plan, state, context, lookup }, node);
+  const find = finderOf(incoming, state);
+  const lookup = expecting(find);
+  const { output, label, update } = await runNode({ ...plan, state, context, lookup, find }, node);
   context.write({ type: 'node', node: node.id, status: 'finished' });
   const { output_variable: variable } = node.config as { output_variable?: string };
   return {
@@ -110,18 +111,24 @@ function runPlainNode<T extends Exclude<NodeType, 'ai-processor'>>(
   return PLAIN_NODES[node.type](run, node.config);
 }
 
+/** Of a node that was left out nothing is expected; of one that ran, what the template says. */
+function expecting(find: Lookup): Lookup {
+  return (place) => {
+    const { text, name, path } = place;
+    const found = find(place);
+    if (found !== undefined || path === '') return found;
+    const whole = find({ text: name, name, path: '' });
+    if (whole !== undefined && whole !== null)
+      throw new NodeFailedError(`{{${text}}}: "${name}" has no ${path}`);
+    return undefined;
+  };
+}
+
 /** Names of templates: `input`, `shared`, output variables, inputs, nodes. */
-function lookupOf(incoming: readonly Edge[], state: State): Lookup {
+function finderOf(incoming: readonly Edge[], state: State): Lookup {
   const came = incoming.filter((edge) => state.taken[keyOf(edge)] === true).map(({ from }) => from);
   const ran = (id: string): boolean => Object.hasOwn(state.outputs, id);
-  return ({ text, name, path }) => {
-    const value = valueOf(name);
-    const found = at(value, path);
-    // Of a node that was left out nothing is expected; of one that ran, what the template says.
-    if (found === undefined && path !== '' && value !== undefined && value !== null)
-      throw new NodeFailedError(`{{${text}}}: "${name}" has no ${path}`);
-    return found;
-  };
+  return ({ name, path }) => at(valueOf(name), path);
 
   function valueOf(name: string): unknown {
     if (name === 'shared') return state.shared_context;

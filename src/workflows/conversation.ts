@@ -6,7 +6,7 @@
 import type { Agent, Bus } from '../bus/bus.ts';
 import { AgentSilentError, createBus } from '../bus/bus.ts';
 import { nodeAgentId } from '../bus/channels.ts';
-import { timestamp } from '../bus/message.ts';
+import { MessageInvalidError, timestamp } from '../bus/message.ts';
 import type { AgentMessage } from '../bus/message.ts';
 import { createSimpleTransport } from '../bus/simple.ts';
 import { AppError } from '../errors.ts';
@@ -174,5 +174,11 @@ export async function replyTo(
     await bus.sendTaskResponse({ ...reply, type: 'ERROR', result: { error: text } });
     return;
   }
-  await bus.sendTaskResponse({ ...reply, type: 'RESPONSE', result: { response } });
+  try {
+    await bus.sendTaskResponse({ ...reply, type: 'RESPONSE', result: { response } });
+  } catch (error) {
+    // Too long, say: another try would end the same way. One that only did not get through is made again.
+    if (!(error instanceof MessageInvalidError)) throw error;
+    await bus.sendTaskResponse({ ...reply, type: 'ERROR', result: { error: error.message } });
+  }
 }

@@ -8,6 +8,7 @@ import { request as httpsRequest } from 'node:https';
 import { AppError } from '../errors.ts';
 import { onResponse } from '../lib/on-response.ts';
 import type { AddressGuard } from '../webhooks/addresses.ts';
+import type { Secrets } from './secrets.ts';
 import { PLACE_AT_START, renderText, textOf } from './template.ts';
 import type { Lookup } from './template.ts';
 
@@ -27,6 +28,8 @@ export interface HttpCall {
   readonly body: unknown;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
+  /** Some servers answer with what they were sent. */
+  readonly secrets: Pick<Secrets, 'scrub'>;
 }
 
 export interface HttpAnswer {
@@ -35,14 +38,30 @@ export interface HttpAnswer {
   readonly body: unknown;
 }
 
-/** Values are encoded, except one that the URL begins with. */
+/** A segment that means this folder or the one above, as URLs have it. */
+const DOTS = /^(?:\.|%2e){1,2}$/i;
+
+/**
+ * Values are encoded, except one that the URL begins with.
+ * @throws {HttpCallError} when a value would lead to another path
+ */
 export function renderUrl(template: string, lookup: Lookup): string {
   const [first = ''] = PLACE_AT_START.exec(template) ?? [];
   const encoded: Lookup = (place) => encodeURIComponent(textOf(lookup(place)));
-  return renderText(first, lookup) + renderText(template.slice(first.length), encoded);
+  const rest = template.slice(first.length);
+  // Dots are not encoded, and would not count as such if they were.
+  for (const segment of (/^[^?#]*/.exec(rest)?.[0] ?? '').split(/[/\\]/)) {
+    const value = renderText(segment, encoded);
+    if (value !== segment && DOTS.test(value))
+      throw new HttpCallError(`url: expected a name for ${segment}, found "${value}"`);
+  }
+  return renderText(first, lookup) + renderText(rest, encoded);
 }
 
-/** @throws {HttpCallError} when there is no answer, or one of 400 and above */
+/**
+ * @returns the answer without secrets
+ * @throws {HttpCallError} when there is no answer, or one of 300 and above
+ */
 export async function callHttp(guard: AddressGuard, call: HttpCall): Promise<HttpAnswer> {
   const url = URL.canParse(call.url) ? new URL(call.url) : undefined;
   if (url === undefined || !['http:', 'https:'].includes(url.protocol))
@@ -54,7 +73,7 @@ export async function callHttp(guard: AddressGuard, call: HttpCall): Promise<Htt
   guard.check(url);
   // It takes whole numbers only, and 1.005 s are 1004.9999999999999 ms.
   const limit = AbortSignal.timeout(Math.ceil(call.timeoutMs));
-  const answer = await exchange(guard, url, call, AbortSignal.any([call.signal, limit])).catch(
+  const raw = await exchange(guard, url, call, AbortSignal.any([call.signal, limit])).catch(
     (error: unknown) => {
       call.signal.throwIfAborted();
       if (error instanceof AppError) throw error;
@@ -66,6 +85,8 @@ export async function callHttp(guard: AddressGuard, call: HttpCall): Promise<Htt
       throw new HttpCallError(`${url.host}: ${reason}`);
     },
   );
+  // Before it is escaped or cut: what is left of a secret then is not known again.
+  const answer = call.secrets.scrub(raw);
   if (answer.status >= 300)
     throw new HttpCallError(
       `${url.host} answered ${answer.status}: ${textOf(answer.body).slice(0, REASON_LENGTH_MAX)}`,

@@ -86,9 +86,12 @@ export const PLAIN_NODES: { readonly [T in PlainType]: RunNode<T> } = {
 
   transformer: ({ lookup }, { output }) => ({ output: render(output, lookup) }),
 
-  condition({ lookup }, { cases, default: otherwise }) {
+  condition({ lookup, find }, { cases, default: otherwise }) {
     const found = cases.find(({ left, operator, right }) =>
-      holds(render(left, lookup), operator, render(right, lookup)),
+      // Whether a field is there is the question of these two.
+      operator === 'exists' || operator === 'not_exists'
+        ? holds(render(left, find), operator, undefined)
+        : holds(render(left, lookup), operator, render(right, lookup)),
     );
     const label = found?.label ?? otherwise;
     return { output: label, label };
@@ -123,14 +126,13 @@ async function request(
     name,
     renderWithSecrets(value, lookup, deps.secrets),
   ]);
-  const answer = await callHttp(deps.guard, {
+  return callHttp(deps.guard, {
     url: renderUrl(call.url, lookup),
     method: call.method,
     headers: Object.fromEntries(headers) as Record<string, string>,
     body: call.body,
     timeoutMs: call.timeout_seconds * 1_000,
     signal: context.signal,
+    secrets: deps.secrets,
   });
-  // Some servers answer with what they were sent.
-  return deps.secrets.scrub(answer);
 }

@@ -259,7 +259,7 @@ test.each([
   }).get('big');
   const threadId = await createThread(database.pool);
   const given = { input: { n: 0 }, streamModes: [mode] };
-  await expect(
-    graph.execute(createExecution(threadId, createSink(), given)),
-  ).rejects.toMatchObject({ code: 'event_invalid' });
+  await expect(graph.execute(createExecution(threadId, createSink(), given))).rejects.toMatchObject(
+    { code: 'event_invalid' },
+  );
 });

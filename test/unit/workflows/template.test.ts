@@ -39,8 +39,32 @@ test('values in a URL stay in their place', () => {
   expect(renderUrl('{{x}}/path', () => 'https://base.org')).toBe('https://base.org/path');
 });
 
+test('a value in a URL leads to no other path', () => {
+  const url = (template: string, x: string) => (): string => renderUrl(template, () => x);
+  expect(url('https://api.org/users/{{x}}/posts', '..')).toThrow(
+    'url: expected a name for {{x}}, found ".."',
+  );
+  expect(url('https://api.org/users/{{x}}?q=1', '.')).toThrow('found "."');
+  expect(url('https://api.org/users/.{{x}}', '.')).toThrow('found ".."');
+  expect(url('https://api.org/users/%2e{{x}}', '.')).toThrow('found "%2e."');
+  expect(url('https://api.org/../v{{x}}/?q={{x}}', '..')()).toBe('https://api.org/../v../?q=..');
+});
+
 test.each([
   [3, 'gt', '2', true],
+  ['9007199254740993', 'eq', '9007199254740992', false],
+  ['9007199254740993', 'gt', '9007199254740992', true],
+  ['9007199254740993', 'in', ['9007199254740992'], false],
+  [['9007199254740992'], 'contains', '9007199254740993', false],
+  ['10000000000000000000', 'gt', '9', true],
+  ['1e3', 'eq', '1000', false],
+  ['0x10', 'eq', '16', false],
+  ['Infinity', 'eq', 'Infinity', true],
+  ['1.50', 'eq', '1.5', true],
+  ['-1.5', 'lt', '-1.25', true],
+  ['-0.5', 'lt', '0', true],
+  [1e21, 'gt', '5', true],
+  ['1e3', 'eq', 1000, true],
   ['10', 'gt', '9', true],
   ['b', 'gt', 'a', true],
   [3, 'gt', 'word', false],
