@@ -296,6 +296,34 @@ test('a template that leads nowhere is an error that names node and place', asyn
   expect(execution.error?.message).toBe('node "b" (transformer): {{a.y.z}}: "a" has no .y.z');
 });
 
+test.each([
+  [{ x: 1 }, 'new'],
+  [{ x: 1, y: 2 }, 'known'],
+])(
+  'whether a field is there can be asked of %j, where it may be missing',
+  async (output, label) => {
+    const cases = [
+      { label: 'new', left: '{{a.y}}', operator: 'not_exists' },
+      { label: 'known', left: '{{a.y}}', operator: 'exists' },
+    ];
+    const execution = await run({
+      name: 'missing',
+      nodes: [
+        node('start', 'start'),
+        node('a', 'transformer', { output }),
+        node('c', 'condition', { cases, default: 'neither' }),
+        node('end', 'end', { output: '{{c}}' }),
+      ],
+      edges: [
+        { from: 'start', to: 'a' },
+        { from: 'a', to: 'c' },
+        ...['new', 'known', 'neither'].map((each) => ({ from: 'c', to: 'end', label: each })),
+      ],
+    });
+    expect(execution).toMatchObject({ status: 'success', output: label });
+  },
+);
+
 test('a secret that the environment has not is named', async () => {
   const execution = await run(
     chain([
